@@ -1,0 +1,47 @@
+# The two commands of the README: `make demo` and `make test`. Everything happens in .venv and in data/.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+EXTRAS ?= dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dagster test test-all check docs bench clean
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	touch $@
+
+demo: $(STAMP)  ## Sync a whole simulated MSP, end to end, into data/
+	@$(BIN)/o365-etl demo
+
+dagster: $(STAMP)  ## The Dagster UI on the demo's runs and assets, with the simulator behind it
+	@$(BIN)/o365-etl demo --dagster
+
+test: check  ## The whole test suite, with linters and types
+	$(BIN)/pytest -n 2 --dist loadfile
+
+test-all: EXTRAS := dev,msgraph,bench
+test-all:  ## As test, with the independent client and the second DuckDB
+	rm -f $(STAMP)
+	$(MAKE) $(STAMP) EXTRAS=$(EXTRAS)
+	$(MAKE) test
+	$(MAKE) test-duckdb2
+
+check: $(STAMP)  ## Formatting, lint, types, layers, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m docs.generate --check
+
+docs: $(STAMP)  ## Write docs/tables.md from the table contract
+	$(BIN)/python -m docs.generate
+
+clean:  ## Remove what the demo made
+	rm -rf data

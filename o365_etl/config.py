@@ -1,0 +1,439 @@
+"""The settings of the program, and the only place that reads the environment.
+
+One TOML file (`--config`, else `$O365_ETL_CONFIG`, else `./o365_etl.toml`); every key can be overridden by the
+environment: `O365_ETL_DATA_DIR`, `O365_ETL_ITGLUE__MODE`, `O365_ETL_CONNECTIONS__0__CLOUD`. A secret is always a
+reference: `{ env = "NAME" }`, `{ file = "PATH" }` or `{ keyring = "SERVICE" }`. Relative paths are relative to the
+configuration file, so that a command works from any folder. Whatever is wrong is one `ConfigError` line that names
+the key and the mend.
+
+What does not live here: the meaning of the settings. Nothing here opens a connection.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from o365_etl.errors import ConfigError
+
+CONFIG_VARIABLE = "O365_ETL_CONFIG"
+ENV_PREFIX = "O365_ETL_"
+DEFAULT_FILE = "o365_etl.toml"
+
+Cloud = Literal["global", "usgov", "usgovdod", "china"]
+Mode = Literal["off", "plan", "apply"]
+
+# Authority and Graph host of each national cloud: learn.microsoft.com/graph/deployments
+CLOUDS: Mapping[Cloud, tuple[str, str]] = {
+    "global": ("https://login.microsoftonline.com", "https://graph.microsoft.com"),
+    "usgov": ("https://login.microsoftonline.us", "https://graph.microsoft.us"),
+    "usgovdod": ("https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
+    "china": ("https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"),
+}
+ITGLUE_REGIONS: Mapping[str, str] = {
+    "us": "https://api.itglue.com",
+    "eu": "https://api.eu.itglue.com",
+    "au": "https://api.au.itglue.com",
+}
+
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_DOMAIN = re.compile(r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,63}")
+
+
+def is_guid(value: str) -> bool:
+    """True for the 8-4-4-4-12 form that Microsoft uses for tenants, users and SKUs."""
+    return _GUID.fullmatch(value) is not None
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+
+
+class SecretRef(_Section):
+    """Where a secret is kept; never the secret itself."""
+
+    env: str | None = None
+    file: Path | None = None
+    keyring: str | None = None
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_plain_value(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError('a secret is a reference, never a value: write { env = "NAME" } or { file = "PATH" }')
+        return value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> SecretRef:
+        if sum(part is not None for part in (self.env, self.file, self.keyring)) != 1:
+            raise ValueError('needs exactly one of { env = "NAME" }, { file = "PATH" }, { keyring = "SERVICE" }')
+        return self
+
+    def path(self) -> Path:
+        """The file of a `file` reference, made absolute against the configuration file's folder."""
+        if self.file is None:
+            raise ConfigError("this reference names no file", remedy='Write { file = "PATH" }.')
+        return (self._base / self.file.expanduser()).resolve()
+
+    def read(self, key: str) -> str:
+        """The secret. `key` is the configuration key, named in the error when the secret is missing.
+
+        Raises `ConfigError` if the variable is unset or empty, the file unreadable, or the keyring has no entry.
+        """
+        if self.env is not None:
+            value = os.environ.get(self.env, "").strip()
+            if not value:
+                raise ConfigError(f"{key}: the environment variable {self.env} is not set", remedy=f"Set {self.env}.")
+            return value
+        if self.file is not None:
+            try:
+                value = self.path().read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "not a text file"
+                raise ConfigError(
+                    f"{key}: the secret file {self.path()} cannot be read ({reason})",
+                    remedy="Create it, readable by this user alone.",
+                ) from error
+            if not value:
+                raise ConfigError(f"{key}: the secret file {self.path()} is empty", remedy="Put the secret in it.")
+            return value
+        return _read_keyring(str(self.keyring), key)
+
+
+def _read_keyring(service: str, key: str) -> str:
+    try:
+        import keyring  # an optional extra: only whoever refers to a keyring needs it
+    except ImportError as error:
+        raise ConfigError(
+            f"{key}: a keyring is named, but the keyring package is not installed", remedy="pip install keyring"
+        ) from error
+    value = keyring.get_password(service, "o365_etl")
+    if not value:
+        raise ConfigError(f"{key}: the keyring has no entry {service!r}", remedy=f"Run: keyring set {service} o365_etl")
+    return str(value).strip()
+
+
+class Selection(_Section):
+    """What "Sync your data" asks: who becomes a contact, and whether licenses are documented."""
+
+    users: Literal["licensed", "all"] = "licensed"
+    skus: tuple[str, ...] = ()
+    guests: bool = False
+    disabled: bool = False
+    shared_mailboxes: bool = False
+    licenses: bool = True
+    exclude_tenants: tuple[str, ...] = ()
+    tenant_aliases: dict[str, str] = Field(default_factory=dict)
+
+
+class SelectionOverride(_Section):
+    """The selection keys that one connection sets differently; an absent key keeps the general one."""
+
+    users: Literal["licensed", "all"] | None = None
+    skus: tuple[str, ...] | None = None
+    guests: bool | None = None
+    disabled: bool | None = None
+    shared_mailboxes: bool | None = None
+    licenses: bool | None = None
+    exclude_tenants: tuple[str, ...] | None = None
+    tenant_aliases: dict[str, str] | None = None
+
+
+def _https(value: str) -> str:
+    value = value.strip().rstrip("/")
+    if not re.fullmatch(r"https://[^/?#\s@]+(/[^?#\s]*)?", value):
+        raise ValueError("must be an https:// address without query or credentials")
+    return value
+
+
+class Connection(_Section):
+    """One application registration: a CSP/GDAP partner tenant, or one direct tenant."""
+
+    name: str
+    kind: Literal["partner", "direct"]
+    tenant_id: str
+    client_id: str
+    client_secret: SecretRef | None = None
+    certificate: SecretRef | None = None
+    cloud: Cloud = "global"
+    login_url: str = ""
+    graph_url: str = ""
+    selection: SelectionOverride = SelectionOverride()
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError("use letters, digits, blanks, '-', '_' and '.', at most 64 characters")
+        return value
+
+    @field_validator("tenant_id")
+    @classmethod
+    def _tenant(cls, value: str) -> str:
+        value = value.strip()
+        if not (is_guid(value) or _DOMAIN.fullmatch(value)):
+            raise ValueError("must be the tenant's id (a GUID) or one of its domains")
+        return value.lower()
+
+    @field_validator("client_id")
+    @classmethod
+    def _client(cls, value: str) -> str:
+        value = value.strip()
+        if not is_guid(value):
+            raise ValueError("must be the application (client) id, a GUID")
+        return value.lower()
+
+    @field_validator("login_url", "graph_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return _https(value) if value else value
+
+    @model_validator(mode="after")
+    def _credentials_and_cloud(self) -> Connection:
+        if (self.client_secret is None) == (self.certificate is None):
+            raise ValueError("needs exactly one of client_secret and certificate")
+        if self.certificate is not None and self.certificate.file is None:
+            raise ValueError('certificate must be { file = "PATH" }: certificate and key in one PEM')
+        return self
+
+    @property
+    def authority(self) -> str:
+        """The sign-in host: `login_url`, else the cloud's own."""
+        return self.login_url or CLOUDS[self.cloud][0]
+
+    @property
+    def graph(self) -> str:
+        """The Graph host: `graph_url`, else the cloud's own."""
+        return self.graph_url or CLOUDS[self.cloud][1]
+
+
+class ItGlue(_Section):
+    """The IT Glue account."""
+
+    region: Literal["us", "eu", "au"] = "us"
+    base_url: str = ""
+    api_key: SecretRef
+    mode: Mode = "plan"
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return _https(value) if value else value
+
+    @property
+    def url(self) -> str:
+        """The API's address: `base_url`, else the region's."""
+        return self.base_url or ITGLUE_REGIONS[self.region]
+
+
+class Tls(_Section):
+    """A private certificate authority, for a proxy that inspects TLS or a test server."""
+
+    ca_bundle: Path | None = None
+
+
+class Limits(_Section):
+    """How much is asked at once."""
+
+    threads: int = Field(default=32, ge=1, le=256)
+    shard_size: int = Field(default=250, ge=1, le=10_000)
+
+
+class Brakes(_Section):
+    """A plan past one of these waits for a person."""
+
+    max_creates_per_tenant: int = Field(default=100, ge=0)
+    max_changed_share: float = Field(default=0.3, ge=0, le=1)
+    max_gone_share: float = Field(default=0.2, ge=0, le=1)
+
+
+class Schedule(_Section):
+    """When the daemon syncs."""
+
+    cron: str = "0 * * * *"
+    first_sync_delay_minutes: int = Field(default=60, ge=0)
+    timezone: str = "UTC"
+
+
+class Settings(_Section):
+    """The whole configuration, validated."""
+
+    data_dir: Path = Path("data")
+    itglue: ItGlue
+    connections: tuple[Connection, ...] = ()
+    tls: Tls = Tls()
+    selection: Selection = Selection()
+    limits: Limits = Limits()
+    brakes: Brakes = Brakes()
+    schedule: Schedule = Schedule()
+    _file: Path | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Settings:
+        names = [connection.name.casefold() for connection in self.connections]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"connections: the name {name!r} is used twice")
+        return self
+
+    @property
+    def file(self) -> Path | None:
+        """The file these settings came from."""
+        return self._file
+
+    @property
+    def ca_bundle(self) -> Path | None:
+        """`tls.ca_bundle`, absolute."""
+        return self.tls.ca_bundle
+
+    def selection_for(self, connection: str) -> Selection:
+        """The selection that holds for one connection: the general one with its own keys on top."""
+        for candidate in self.connections:
+            if candidate.name == connection:
+                return self.selection.model_copy(update=candidate.selection.model_dump(exclude_none=True))
+        return self.selection
+
+    def check_secrets(self) -> None:
+        """Raise `ConfigError` for the first secret, certificate or CA bundle that cannot be read."""
+        self.itglue.api_key.read("itglue.api_key")
+        for index, connection in enumerate(self.connections):
+            if connection.client_secret is not None:
+                connection.client_secret.read(f"connections[{index}].client_secret")
+            if connection.certificate is not None:
+                connection.certificate.read(f"connections[{index}].certificate")
+        if self.ca_bundle is not None and not self.ca_bundle.is_file():
+            raise ConfigError(
+                f"tls.ca_bundle: there is no file {self.ca_bundle}", remedy="Give the path of a PEM file."
+            )
+
+
+def find_config(path: Path | None = None) -> Path:
+    """The configuration file in force: `path`, else `$O365_ETL_CONFIG`, else `./o365_etl.toml`."""
+    if path is not None:
+        return path
+    return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read, override by the environment, validate. Raises `ConfigError`."""
+    file = find_config(path).expanduser().absolute()
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"there is no configuration file {file}",
+            remedy=f"Create it (docs/connect.md), name one with --config or ${CONFIG_VARIABLE}, or run o365-etl demo.",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration file {file} cannot be read: {error}") from error
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}", remedy="Mend that line.") from error
+    _override(raw, os.environ)
+    return build_settings(raw, file)
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The folder of the Dagster instance: `$DAGSTER_HOME`, else `{data_dir}/dagster`."""
+    home = os.environ.get("DAGSTER_HOME")
+    return Path(home).expanduser() if home else settings.data_dir / "dagster"
+
+
+def build_settings(raw: Mapping[str, Any], file: Path) -> Settings:
+    """Validate a configuration that was already parsed; relative paths are taken from `file`'s folder."""
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        raise _first_problem(error, file) from error
+    base = file.parent
+    tls = settings.tls
+    if tls.ca_bundle is not None:
+        tls = Tls(ca_bundle=(base / tls.ca_bundle.expanduser()).resolve())
+    settings = settings.model_copy(update={"data_dir": (base / settings.data_dir.expanduser()).resolve(), "tls": tls})
+    settings._file = file
+    for secret in _secrets(settings):
+        secret._base = base
+    return settings
+
+
+def _secrets(settings: Settings) -> list[SecretRef]:
+    found = [settings.itglue.api_key]
+    for connection in settings.connections:
+        found += [ref for ref in (connection.client_secret, connection.certificate) if ref is not None]
+    return found
+
+
+def _first_problem(error: ValidationError, file: Path) -> ConfigError:
+    problem = error.errors()[0]
+    # pydantic names the path as a tuple; people read connections[0].tenant_id
+    key = ""
+    for part in problem["loc"]:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)
+    kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        return ConfigError(f"{file}: unknown key {key}", remedy="Remove it or correct its spelling.")
+    if kind == "missing":
+        return ConfigError(f"{file}: the key {key} is missing", remedy=f"Add {key}.")
+    where = f"{key}: " if key else ""
+    return ConfigError(f"{file}: {where}{message[0].lower()}{message[1:]}", remedy="Correct the value.")
+
+
+def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Lay `O365_ETL_A__B=value` over `raw["a"]["b"]`; a number in the path is a place in a list."""
+    references = set(_env_references(raw))
+    for name, text in sorted(environment.items()):
+        if not name.startswith(ENV_PREFIX) or name == CONFIG_VARIABLE or name in references:
+            continue
+        path = name.removeprefix(ENV_PREFIX).lower().split("__")
+        node: Any = raw
+        for here, after in zip(path, path[1:], strict=False):
+            node = _step(node, here, [] if after.isdigit() else {}, name)
+        _assign(node, path[-1], _toml_value(text), name)
+
+
+def _step(node: Any, part: str, default: Any, name: str) -> Any:
+    if isinstance(node, list):
+        if not part.isdigit() or int(part) > len(node):
+            raise ConfigError(f"the environment variable {name} names no entry of a list", remedy=f"Unset {name}.")
+        if int(part) == len(node):
+            node.append(default)
+        return node[int(part)]
+    if not isinstance(node, dict):
+        raise ConfigError(f"the environment variable {name} names no key", remedy=f"Unset {name}.")
+    return node.setdefault(part, default)
+
+
+def _assign(node: Any, part: str, value: Any, name: str) -> None:
+    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+        node[int(part)] = value
+    elif isinstance(node, dict):
+        node[part] = value
+    else:
+        raise ConfigError(f"the environment variable {name} names no key", remedy=f"Unset {name}.")
+
+
+def _toml_value(text: str) -> Any:
+    """A value as TOML reads it (`true`, `3`, `["a"]`, `{ env = "X" }`), else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _env_references(node: Any) -> list[str]:
+    """Names of environment variables that the configuration itself refers to as secrets."""
+    if isinstance(node, dict):
+        own = [node["env"]] if isinstance(node.get("env"), str) else []
+        return own + [name for value in node.values() for name in _env_references(value)]
+    if isinstance(node, list):
+        return [name for value in node for name in _env_references(value)]
+    return []
