@@ -1,0 +1,232 @@
+"""The synthetic world that the simulator serves: one partner, its tenants, one IT Glue account, and the truth.
+
+What lives here: the container, look-ups and caches. The worlds themselves are made in `demo_estate` and
+`sized_estate`; how things look on the wire is in `graph_objects` and `itglue_objects`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterable, MutableSequence, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from o365_etl.simulator.itglue_model import (
+    SimContact,
+    SimFlexibleAsset,
+    SimFlexibleAssetType,
+    SimLocation,
+    SimOrganization,
+)
+from o365_etl.simulator.model import PARTNER_ROLES, SimTenant, SimUser
+from o365_etl.simulator.rows import LazyList, ListRows, Rows
+
+FIRST_ORGANIZATION_ID = 1_000_000
+FIRST_CONTACT_ID = 5_000_000
+FIRST_OTHER_ID = 9_000_000
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Who belongs to whom, as the estate was meant: for measuring precision and recall.
+
+    `organizations`: tenant id → organization id, None where none is right. `contacts`: (tenant id, user id) →
+    contact id, None where a contact has to be made. A pair that is missing is not to be judged (a person decides,
+    or nobody ought to have a contact); whether a user is in scope is not considered here.
+    """
+
+    organizations: dict[str, str | None] = field(default_factory=dict)
+    contacts: dict[tuple[str, str], str | None] = field(default_factory=dict)
+
+
+class SizedUsers(Protocol):
+    """The users of a tenant of a sized estate, without one object per user."""
+
+    rows: Rows[SimUser]
+
+    def find(self, key: str) -> SimUser | None:
+        """The user with this id or user principal name."""
+
+
+class SizedContacts(Protocol):
+    """The contacts of a sized estate, without one object per contact."""
+
+    def count(self, organization_id: int | None) -> int:
+        """How many there are, in one organization or in all."""
+
+    def cut(self, organization_id: int | None, start: int, size: int, with_adapters: bool) -> bytes:
+        """`size` rendered contacts by id from number `start` (from 0) on, joined by commas."""
+
+
+class Estate:
+    """One synthetic world. Change its things between syncs, then call `touch`."""
+
+    def __init__(
+        self,
+        *,
+        tenants: Iterable[SimTenant] = (),
+        organizations: Iterable[SimOrganization] = (),
+        contacts: Iterable[SimContact] = (),
+        locations: Iterable[SimLocation] = (),
+        flexible_asset_types: Iterable[SimFlexibleAssetType] = (),
+        flexible_assets: Iterable[SimFlexibleAsset] = (),
+        partner: SimTenant | None = None,
+        now: dt.datetime | None = None,
+        truth: Callable[[], Truth] = Truth,
+    ) -> None:
+        self.partner = partner or SimTenant("Lighthouse IT Services", roles=PARTNER_ROLES, listed_in="none")
+        self.tenants = list(tenants)
+        self.organizations = list(organizations)
+        # A lazy list stays lazy: a million contacts must not be made to be counted
+        self.contacts: MutableSequence[SimContact] = contacts if isinstance(contacts, LazyList) else list(contacts)
+        self.locations = list(locations)
+        self.flexible_asset_types = list(flexible_asset_types)
+        self.flexible_assets = list(flexible_assets)
+        self.now = now or dt.datetime.now(dt.UTC)
+        self._make_truth = truth
+        self._truth: Truth | None = None
+        self._user_rows: dict[str, Rows[SimUser]] = {}
+        self._user_index: dict[str, dict[str, SimUser]] = {}
+        self._tenant_index: dict[str, SimTenant] = {}
+        self._lock = threading.RLock()
+        self._sized_users: dict[str, SizedUsers] = {}
+        self._sized_contacts: SizedContacts | None = None
+        self._number()
+        self.touch()
+
+    @classmethod
+    def demo(cls, seed: int = 1) -> Estate:
+        """The world of the demo: an MSP with every awkward case."""
+        from o365_etl.simulator.demo_estate import make_demo  # it builds an Estate, so it cannot be imported above
+
+        return make_demo(seed)
+
+    @classmethod
+    def sized(
+        cls,
+        tenants: int = 100,
+        users_per_tenant: int = 500,
+        seed: int = 1,
+        contacts: bool = True,
+        shared_mailbox_share: float = 0.03,
+    ) -> Estate:
+        """A uniform, healthy world of any size, for tests and benchmarks."""
+        from o365_etl.simulator.sized_estate import make_sized  # it builds an Estate, so it cannot be imported above
+
+        return make_sized(tenants, users_per_tenant, seed, contacts, shared_mailbox_share)
+
+    @classmethod
+    def build(
+        cls,
+        tenants: Iterable[SimTenant] = (),
+        organizations: Iterable[SimOrganization] = (),
+        contacts: Iterable[SimContact] = (),
+        locations: Iterable[SimLocation] = (),
+        **others: object,
+    ) -> Estate:
+        """An explicit small world; `others` are the remaining arguments of `Estate`."""
+        return cls(
+            tenants=tenants,
+            organizations=organizations,
+            contacts=contacts,
+            locations=locations,
+            **others,  # type: ignore[arg-type]  # passed through as they are
+        )
+
+    @property
+    def truth(self) -> Truth:
+        """The intended matches; made on first use."""
+        if self._truth is None:
+            self._truth = self._make_truth()
+        return self._truth
+
+    def tenant(self, tenant_id: str) -> SimTenant:
+        """The tenant with this id or verified domain. Raises `KeyError` if there is none."""
+        return self._tenant_index[tenant_id.lower()]
+
+    def find_tenant(self, tenant_id: str) -> SimTenant | None:
+        """As `tenant`, but None if there is none."""
+        return self._tenant_index.get(tenant_id.lower())
+
+    def organization(self, organization_id: int | str) -> SimOrganization:
+        """The IT Glue organization with this id. Raises `KeyError`."""
+        for organization in self.organizations:
+            if organization.organization_id == int(organization_id):
+                return organization
+        raise KeyError(organization_id)
+
+    def all_tenants(self) -> Sequence[SimTenant]:
+        """The partner's own tenant and all others."""
+        return [self.partner, *self.tenants]
+
+    def touch(self, tenant_id: str | None = None) -> None:
+        """Forget what was rendered of a tenant (None: of everything), after a change to it."""
+        with self._lock:
+            stale = list(self._user_rows) if tenant_id is None else [tenant_id]
+            for key in stale:
+                self._user_rows.pop(key, None)
+                self._user_index.pop(key, None)
+            self._tenant_index = {
+                domain.name.lower(): tenant
+                for tenant in self.all_tenants()
+                for domain in tenant.domains
+                if domain.is_verified
+            } | {tenant.tenant_id.lower(): tenant for tenant in self.all_tenants()}
+            self._number()
+
+    def user_rows(self, tenant: SimTenant) -> Rows[SimUser]:
+        """The rendered rows of a tenant's users."""
+        with self._lock:
+            rows = self._user_rows.get(tenant.tenant_id)
+            if rows is None:
+                special = self._sized_users.get(tenant.tenant_id)
+                usable = special is not None and is_untouched(tenant.users) and not tenant.concealed
+                rows = special.rows if special is not None and usable else ListRows(tenant.users)
+                self._user_rows[tenant.tenant_id] = rows
+            return rows
+
+    def find_user(self, tenant: SimTenant, key: str) -> SimUser | None:
+        """The user with this id or user principal name."""
+        special = self._sized_users.get(tenant.tenant_id)
+        if special is not None and is_untouched(tenant.users):
+            return special.find(key)
+        with self._lock:
+            index = self._user_index.get(tenant.tenant_id)
+            if index is None:
+                index = {user.user_principal_name.lower(): user for user in tenant.users}
+                index |= {user.user_id.lower(): user for user in tenant.users}
+                self._user_index[tenant.tenant_id] = index
+            return index.get(key.lower())
+
+    def keep_sized(self, users: dict[str, SizedUsers], contacts: SizedContacts | None) -> None:
+        """Serve these users (by tenant id) and contacts from their blocks, until somebody looks at them one by one."""
+        self._sized_users, self._sized_contacts = users, contacts
+
+    @property
+    def sized_contacts(self) -> SizedContacts | None:
+        """The contacts of a sized estate; None if there is no such thing, or if somebody may have changed them."""
+        return self._sized_contacts if is_untouched(self.contacts) else None
+
+    def _number(self) -> None:
+        """Give ids to the IT Glue records that have none."""
+        _number(self.organizations, "organization_id", FIRST_ORGANIZATION_ID)
+        if not is_untouched(self.contacts):
+            _number(self.contacts, "contact_id", FIRST_CONTACT_ID)
+        _number(self.locations, "location_id", FIRST_OTHER_ID)
+        _number(self.flexible_asset_types, "type_id", FIRST_OTHER_ID)
+        _number(self.flexible_assets, "asset_id", FIRST_OTHER_ID)
+
+
+def is_untouched(records: Sequence[object]) -> bool:
+    """True for a lazy list that was never made, so that nobody can have changed it."""
+    return isinstance(records, LazyList) and records.is_pristine
+
+
+def _number(records: Iterable[object], name: str, first: int) -> None:
+    records = list(records)
+    following = max([first - 1, *(getattr(record, name) for record in records)]) + 1
+    for record in records:
+        if not getattr(record, name):
+            setattr(record, name, following)
+            following += 1
