@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dagster test test-all check docs bench clean
+.PHONY: help demo dagster test test-all test-duckdb2 check docs bench clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,3 +45,18 @@ docs: $(STAMP)  ## Write docs/tables.md from the table contract
 
 clean:  ## Remove what the demo made
 	rm -rf data
+
+test-duckdb2: $(STAMP)  ## The store's tests on DuckDB 2, in an environment of its own
+	test -x $(VENV)/duckdb2/bin/python || $(PYTHON) -m venv --system-site-packages $(VENV)/duckdb2
+	echo "$(abspath $(VENV))"/lib/python*/site-packages | tr ' ' '\n' > "$$(echo $(VENV)/duckdb2/lib/python*/site-packages)/base.pth"
+	$(VENV)/duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade 'duckdb>=2,<3'
+	$(VENV)/duckdb2/bin/python -m pytest -q tests/store
+
+bench: EXTRAS := dev,bench
+bench: $(STAMP)  ## Speed and memory, as ratios of one run (minutes)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'orjson'
+	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.extraction --tenants 100 --users 500 --latency 0.1
+	$(BIN)/python -m benchmarks.matching
+	$(BIN)/python -m benchmarks.whole_sync --share --users 20
+	$(BIN)/python -m benchmarks.whole_sync

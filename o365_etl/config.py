@@ -373,7 +373,8 @@ def _secrets(settings: Settings) -> list[SecretRef]:
 
 
 def _first_problem(error: ValidationError, file: Path) -> ConfigError:
-    problem = error.errors()[0]
+    # A misspelt key is also a missing one: naming the misspelling helps more.
+    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     # pydantic names the path as a tuple; people read connections[0].tenant_id
     key = ""
     for part in problem["loc"]:

@@ -1,0 +1,25 @@
+"""IT Glue: all organizations, contacts, locations and license assets, read completely or not at all."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.failures import reported
+from assets.resources import Installation
+from assets.specs import key, spec, tables_of
+from o365_etl.pipeline import reading
+
+TABLES = tables_of("itglue")
+
+
+@dg.multi_asset(name="itglue", specs=[spec(table) for table in TABLES])
+def itglue(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[dg.MaterializeResult]:
+    """Crawl IT Glue and replace the tables of every stream that was read to its end."""
+    with reported():
+        receipts = reading.read_it_glue(installation.workspace, context.run.run_id)
+        rows = reading.load_it_glue(installation.workspace, receipts)
+    requests = sum(receipt.requests for receipt in receipts)
+    for table in TABLES:
+        yield dg.MaterializeResult(
+            asset_key=key(table), metadata={"dagster/row_count": rows[table], "requests of the crawl": requests}
+        )

@@ -1,0 +1,56 @@
+"""The installation as a Dagster resource: its workspace, held by the one sync that writes.
+
+The resource lives as long as a run's process does (the job runs in one), so the lock is taken before the first step
+and given back after the last, also when the run fails or is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from o365_etl.pipeline import progress
+from o365_etl.pipeline.workspace import Workspace
+from o365_etl.store.lock import Holder
+
+TRIGGER_TAG = "o365_etl/trigger"
+
+
+class Installation(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's class is generic over nothing here
+    """One configuration file and what it stands for.
+
+    `config` empty: as the command line finds it. `wait_seconds`: how long to wait for a sync that is running.
+    """
+
+    config: str = ""
+    wait_seconds: float = 600
+    _workspace: Workspace | None = PrivateAttr(default=None)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Installation]:
+        """Open the workspace and hold its lock for the run."""
+        workspace = Workspace.open(Path(self.config) if self.config else None)
+        run = context.run
+        tags = run.tags if run else {}
+        trigger = tags.get(TRIGGER_TAG) or ("schedule" if "dagster/schedule_name" in tags else "manual")
+        run_id = run.run_id if run else "unknown"
+
+        def say(holder: Holder | None) -> None:
+            progress.tell(f"waiting for {holder or 'another sync'}", 0)
+            if context.log:
+                context.log.info(f"waiting for {holder or 'another sync'}")
+
+        with workspace.writing(run_id, trigger, wait_seconds=self.wait_seconds, on_wait=say):
+            self._workspace = workspace
+            yield self
+
+    @property
+    def workspace(self) -> Workspace:
+        """The open workspace."""
+        if self._workspace is None:
+            raise RuntimeError("the installation is only open inside a run")
+        return self._workspace

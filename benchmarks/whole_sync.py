@@ -1,0 +1,109 @@
+"""A whole sync: peak memory, time per stage, and Dagster's own share of it.
+
+python -m benchmarks.whole_sync [--tenants 1000] [--users 1000]     peak memory, whole sync through Dagster
+python -m benchmarks.whole_sync --share [--tenants 1000] [--users 20]   against calling the pipeline directly
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import report, side, simulated, table
+
+
+def main() -> None:
+    """Start the simulator and run a sync in its own process, or two ways of it in two."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tenants", type=int, default=1000)
+    parser.add_argument("--users", type=int, default=1000)
+    parser.add_argument("--share", action="store_true", help="compare with calling the pipeline directly")
+    options = parser.parse_args()
+    ways = ("direct", "dagster", "direct", "dagster") if options.share else ("dagster",)
+    with simulated(options.tenants, options.users) as simulator:
+        rows = []
+        for way in ways:
+            result = side("benchmarks.whole_sync", way, str(simulator.config))
+            stages = result.pop("stages", {})
+            rows.append({"way": way, **result})
+            for stage, seconds in stages.items():
+                print(f"  {stage}: {seconds:.1f} s", file=sys.stderr)
+    table(f"{options.tenants} tenants × {options.users} users", rows)
+    if options.share:
+        direct = min(row["wall_seconds"] for row in rows if row["way"] == "direct")
+        through = min(row["wall_seconds"] for row in rows if row["way"] == "dagster")
+        print(f"\nDagster's share of the sync: {(through - direct) / through:.1%}")
+
+
+def through_dagster(config: Path) -> dict[str, Any]:
+    """The job `sync`, as the command line runs it."""
+    from o365_etl.cli.running import run_sync
+    from o365_etl.config import load_settings
+
+    settings = _fresh(load_settings(config))
+    outcome = run_sync(settings, trigger="bench")
+    return {"tenants": outcome.tenants_ok, "failed": outcome.tenants_failed}
+
+
+def directly(config: Path) -> dict[str, Any]:
+    """The same verbs and the same checks, one after the other."""
+    from o365_etl.config import load_settings
+    from o365_etl.pipeline import publishing, reading, relating, watching
+    from o365_etl.pipeline.workspace import Workspace
+    from o365_etl.tables import TABLES
+
+    workspace = Workspace.of(_fresh(load_settings(config)))
+    stages: dict[str, float] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        try:
+            return work()
+        finally:
+            stages[name] = time.perf_counter() - started
+
+    def checks() -> None:
+        for name in TABLES:
+            if not name.startswith(("history.", "sync.runs", "sync.log")):
+                watching.broken_rules(workspace, name)
+        for find in (
+            watching.tenants_not_read,
+            watching.concealed_reports,
+            watching.unknown_skus,
+            watching.fallen_rows,
+        ):
+            find(workspace)
+
+    with workspace.writing("bench", "bench", wait_seconds=0):
+        plan = timed("plan", lambda: reading.plan_shards(workspace))
+        results = timed("read", lambda: [r for s in plan.shards for r in reading.read_shard(workspace, s, "bench")])
+        done = timed("load", lambda: reading.certify(workspace, "bench", plan, results))
+        receipts = timed("read IT Glue", lambda: reading.read_it_glue(workspace, "bench"))
+        timed("load IT Glue", lambda: reading.load_it_glue(workspace, receipts))
+        timed("match organizations", lambda: relating.match_organizations(workspace))
+        timed("match contacts", lambda: relating.match_contacts(workspace))
+        timed("compare", lambda: relating.compare(workspace))
+        timed("history", lambda: relating.remember(workspace))
+        timed("checks", checks)
+        timed("publish", lambda: publishing.publish(workspace, "bench"))
+    return {"tenants": done.read, "failed": done.failed, "stages": stages}
+
+
+def _fresh(settings: Any) -> Any:
+    import shutil
+
+    shutil.rmtree(settings.data_dir, ignore_errors=True)
+    return settings
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["dagster"]:
+        report(lambda: through_dagster(Path(sys.argv[2])))
+    elif sys.argv[1:2] == ["direct"]:
+        report(lambda: directly(Path(sys.argv[2])))
+    else:
+        main()

@@ -1,0 +1,24 @@
+"""The command group."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import click
+
+from o365_etl.cli.asking import explain, logs, match, query, status
+from o365_etl.cli.options import Group
+from o365_etl.cli.syncing import demo, simulate, sync
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(version("o365-etl"), message="o365-etl %(version)s")
+def main() -> None:
+    """Keep Microsoft 365 tenants and IT Glue in step.
+
+    Start with `o365-etl demo`: it syncs a whole simulated MSP and needs no account anywhere.
+    """
+
+
+for command in (demo, simulate, sync, status, logs, match, explain, query):
+    main.add_command(command)

@@ -1,0 +1,93 @@
+"""A sync in this process, through Dagster: its run, assets and checks stand in the instance's history.
+
+Without DAGSTER_HOME the instance is `{data_dir}/dagster`, made on first use from the project's `dagster.yaml`, so the
+Dagster UI started on the same folder shows the same runs. This module alone imports `assets`, and only in functions.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from o365_etl.config import Settings, dagster_home
+from o365_etl.errors import LocalError, O365EtlError, PermanentError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sync ended: its run, tenants read, and tenants that should have been read and were not."""
+
+    run_id: str
+    tenants_ok: int
+    tenants_failed: int
+
+
+def run_sync(
+    settings: Settings,
+    *,
+    tenants: Sequence[str] = (),
+    only_failed: bool = False,
+    trigger: str = "manual",
+    wait_seconds: float = 600,
+) -> Outcome:
+    """Run the job `sync` to its end. Raises the error that stopped it."""
+    import dagster as dg
+
+    from assets.definitions import defs
+    from assets.resources import TRIGGER_TAG
+    from o365_etl.pipeline.workspace import Workspace
+
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    workspace = Workspace.of(settings)
+    job = defs().resolve_job_def("sync")
+    with dg.DagsterInstance.from_config(str(prepare_home(settings))) as instance:
+        try:
+            result = job.execute_in_process(
+                instance=instance,
+                tags={TRIGGER_TAG: trigger},
+                run_config={
+                    "ops": {"microsoft": {"config": {"tenants": list(tenants), "only_failed": only_failed}}},
+                    "resources": {
+                        "installation": {"config": {"config": str(settings.file), "wait_seconds": wait_seconds}}
+                    },
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+            )
+        except (dg.Failure, dg.DagsterError) as error:
+            raise _cause(error) from error
+    run = workspace.state.run(result.run_id)
+    return Outcome(result.run_id, int(run["tenants_ok"]), int(run["tenants_failed"]))
+
+
+def _cause(error: BaseException) -> O365EtlError:
+    """Our own error inside Dagster's, or what Dagster says where there is none."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, O365EtlError):
+            return inner
+        inner = inner.__cause__ or inner.__context__
+    return PermanentError(f"the sync failed: {error}", code="internal", remedy="`make dagster` shows the whole trace.")
+
+
+def prepare_home(settings: Settings) -> Path:
+    """The folder of the Dagster instance, with its `dagster.yaml`."""
+    home = dagster_home(settings)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            shutil.copyfile(project_file("dagster.yaml"), home / "dagster.yaml")
+    except OSError as error:
+        raise LocalError(f"the Dagster home {home} cannot be made ({error.strerror})") from error
+    return home
+
+
+def project_file(name: str) -> Path:
+    """A file of the project: at the top of a checkout, beside the code location of an installed wheel."""
+    import assets
+
+    package = Path(str(assets.__file__)).parent
+    installed = package / name
+    return installed if installed.is_file() else package.parent / name

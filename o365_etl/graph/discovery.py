@@ -1,0 +1,153 @@
+"""The tenants of a connection: of a partner tenant its contracts and its GDAP relationships, of a direct one itself.
+
+Neither list holds all: contracts are reseller relationships, GDAP is its own thing, so the union counts. A list that
+the application may not read is no problem while the other can be read; a list that broke off is, because then a
+tenant missing here is not gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+
+from o365_etl.config import Connection, is_guid
+from o365_etl.errors import ForbiddenError, NotFoundError, O365EtlError, UnsupportedError
+from o365_etl.graph.answers import (
+    Page,
+    Relationship,
+    decode_contracts,
+    decode_gdap_tenants,
+    decode_relationships,
+)
+from o365_etl.graph.client import TenantClient
+from o365_etl.graph.model import Discovery, TenantTarget
+from o365_etl.graph.session import GraphSession
+from o365_etl.graph.transport import Tally
+
+__all__ = ["Discovery", "TenantTarget", "discover"]
+
+T = TypeVar("T")
+_CONTRACTS = "contracts"
+_GDAP = "gdap"
+_GDAP_PERMISSION = "DelegatedAdminRelationship.Read.All"
+_NOT_OURS = (ForbiddenError, NotFoundError, UnsupportedError)
+
+
+def discover(session: GraphSession, connection: Connection) -> Discovery:
+    """List the tenants of a connection. A direct connection is not asked; a partner's own tenant is not listed.
+
+    Never raises an `O365EtlError` for what the server does: it stands in `problem`, beside what could be read.
+    """
+    if connection.kind == "direct":
+        return Discovery([TenantTarget(tenant_id=connection.tenant_id, connection=connection.name, kind="direct")])
+    try:
+        client = session.client(connection, connection.tenant_id)
+        own = {connection.tenant_id, client.sign_in.token().tenant_id}
+    except O365EtlError as error:
+        return Discovery([], False, error)
+    survey = _Survey(client, connection.name, own)
+    return survey.result()
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the lists say about one tenant."""
+
+    display_name: str | None = None
+    default_domain: str | None = None
+    ends_at: datetime | None = None
+    listed_in: list[str] = field(default_factory=list)
+
+
+class _Survey:
+    def __init__(self, client: TenantClient, connection: str, own: set[str | None]) -> None:
+        self._client = client
+        self._connection = connection
+        self._own = own
+        self._found: dict[str, _Found] = {}
+
+    def result(self) -> Discovery:
+        contracts = self._attempt(self._read_contracts)
+        gdap = self._attempt(self._read_gdap)
+        problems = [error for error in (contracts, gdap) if error is not None]
+        broken = [error for error in problems if not isinstance(error, _NOT_OURS)]
+        if not broken and len(problems) == 2:
+            broken = problems
+        # The end of a relationship is worth a column, but a list of tenants is complete without it.
+        ends = self._attempt(self._read_ends) if gdap is None else None
+        if ends is not None and not isinstance(ends, _NOT_OURS):
+            broken.append(ends)
+        targets = [self._target(tenant_id, found) for tenant_id, found in self._found.items()]
+        return Discovery(targets, not broken, broken[0] if broken else None)
+
+    def _target(self, tenant_id: str, found: _Found) -> TenantTarget:
+        return TenantTarget(
+            tenant_id=tenant_id,
+            connection=self._connection,
+            kind="partner",
+            display_name=found.display_name,
+            default_domain=found.default_domain,
+            access_ends_at=found.ends_at,
+            listed_in=tuple(found.listed_in),
+        )
+
+    def _attempt(self, read: Callable[[], None]) -> O365EtlError | None:
+        try:
+            read()
+        except O365EtlError as error:
+            return error
+        return None
+
+    def _read_contracts(self) -> None:
+        for contract in self._items("contracts", decode_contracts, "Directory.Read.All"):
+            found = self._note(contract.tenant_id, contract.display_name, _CONTRACTS)
+            if found is not None and contract.domain:
+                found.default_domain = contract.domain.lower()
+
+    def _read_gdap(self) -> None:
+        path = "tenantRelationships/delegatedAdminCustomers?$top=300"
+        for tenant in self._items(path, decode_gdap_tenants, _GDAP_PERMISSION):
+            self._note(tenant.tenant_id, tenant.display_name, _GDAP)
+
+    def _read_ends(self) -> None:
+        path = "tenantRelationships/delegatedAdminRelationships?$filter=status eq 'active'&$top=300"
+        for relationship in self._items(path, decode_relationships, _GDAP_PERMISSION):
+            # The filter is the server's to apply; one that ignores it must not lend a dead relationship's date.
+            if (relationship.status or "").lower() != "active" or relationship.tenant is None:
+                continue
+            found = self._found.get((relationship.tenant.tenant_id or "").strip().lower())
+            ends_at = _moment(relationship)
+            if found is not None and ends_at is not None and (found.ends_at is None or found.ends_at < ends_at):
+                found.ends_at = ends_at
+
+    def _items(self, path: str, decode: Callable[[bytes], Page[T]], permission: str) -> list[T]:
+        items: list[T] = []
+        for _, page in self._client.pages(path, decode, Tally(), permission=permission):
+            items += page.value
+        return items
+
+    def _note(self, raw_id: str | None, display_name: str | None, source: str) -> _Found | None:
+        """Keep the tenant; an id that is none is kept as well, so that its tenant is reported and not lost."""
+        tenant_id = (raw_id or "").strip()
+        tenant_id = tenant_id.lower() if is_guid(tenant_id) else tenant_id[:100]
+        if tenant_id in self._own:
+            return None
+        found = self._found.setdefault(tenant_id, _Found())
+        # The GDAP list is read last and is the fresher of the two: contracts keep the name of their first day.
+        found.display_name = display_name or found.display_name
+        if source not in found.listed_in:
+            found.listed_in.append(source)
+        return found
+
+
+def _moment(relationship: Relationship) -> datetime | None:
+    """The end of a relationship in UTC; Microsoft gives seven digits of a second, one more than Python keeps."""
+    try:
+        moment = msgspec.convert(relationship.ends, datetime) if relationship.ends else None
+    except msgspec.ValidationError:
+        return None
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,137 @@
+"""The mailboxes stream: Microsoft's usage report, and the types of mailboxes that it does not tell.
+
+The report is a CSV file, 24 to 48 hours old, that the tenant may conceal (pseudonyms instead of names, Microsoft's
+default) or not allow. Then the stream is degraded, not failed: figures are unknown, which is not zero.
+
+What does not live here: reading the figures (`o365_etl.transform`); only names are looked at here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from o365_etl.errors import ForbiddenError, NotFoundError, O365EtlError, UnsupportedError
+from o365_etl.graph.client import TenantClient
+from o365_etl.graph.directory import Directory
+from o365_etl.graph.mailbox_types import TypeSurvey
+from o365_etl.graph.recording import Recording
+from o365_etl.graph.transport import Tally
+from o365_etl.receipts import Receipt
+
+log = logging.getLogger(__name__)
+
+_REPORT = "reports/getMailboxUsageDetail(period='D7')"
+_NAME_COLUMN = "user principal name"
+_PSEUDONYM = re.compile(r"[0-9A-F]{32}")
+_MOSTLY = 0.9  # a few real names among pseudonyms do not make a readable report
+_SHOW_NAMES = (
+    "In that tenant's Microsoft 365 admin center, Settings > Org settings > Services > Reports, untick "
+    "'Display concealed user, group, and site names in all reports'."
+)
+
+
+class _Settings(msgspec.Struct):
+    concealed: bool | None = msgspec.field(default=None, name="displayConcealedNames")
+    value: _Settings | None = None  # Microsoft's sample wraps the object, its schema does not
+
+
+_decode_settings = msgspec.json.Decoder(_Settings).decode
+
+
+class MailboxReading:
+    """One attempt at the mailboxes of one tenant, in steps that a scheduler may run on different threads.
+
+    `begin` reads the report; then `survey.ask` is called for each of `batches`, in any order; `end` concludes.
+    """
+
+    def __init__(self, client: TenantClient, recording: Recording, directory: Directory) -> None:
+        self._client = client
+        self._recording = recording
+        self._reason: str | None = None
+        self._error: O365EtlError | None = None
+        self._remedy: str | None = None
+        self.survey = TypeSurvey(client, directory)
+
+    def begin(self) -> list[list[str]]:
+        """Read the report and what it says about types; return the batches of users still to be asked about.
+
+        Raises what cannot be degraded: a report that exists but could not be had this time.
+        """
+        if self._is_concealed_by_setting():
+            self._degrade("concealed", remedy=_SHOW_NAMES)
+        else:
+            self._read_report()
+        if self._reason is None:
+            self.survey.ask_report(self._recording)
+        return self.survey.questions()
+
+    def ask(self, user_ids: Sequence[str], tally: Tally) -> None:
+        """Ask for the types of up to twenty mailboxes."""
+        self.survey.ask(user_ids, tally)
+
+    def end(self) -> Receipt:
+        """Land the types and conclude the stream."""
+        self.survey.land(self._recording)
+        if self._reason is None:
+            return self._recording.ok()
+        return self._recording.degraded(self._reason, self._error, self._remedy)
+
+    def _is_concealed_by_setting(self) -> bool:
+        """What the tenant's report settings say; not being told is no answer, the report itself then shows it."""
+        try:
+            body, settings = self._client.get(
+                "admin/reportSettings", _decode_settings, self._recording.tally, permission="ReportSettings.Read.All"
+            )
+        except O365EtlError as error:
+            log.info("report settings are not to be had (%s)", error.code)
+            return False
+        self._recording.page("report_settings", body)
+        return bool(settings.concealed or (settings.value and settings.value.concealed))
+
+    def _read_report(self) -> None:
+        try:
+            text = self._client.report(_REPORT, _csv_text, self._recording.tally, permission="Reports.Read.All")
+        except ForbiddenError as error:
+            self._degrade("forbidden", error)
+            return
+        except (NotFoundError, UnsupportedError) as error:
+            self._degrade("unsupported", error, "This cloud has no usage reports; mailbox sizes stay unknown.")
+            return
+        names, rows = _names(text)
+        self._recording.text("usage_csv", text, rows)
+        if names is None:
+            remedy = "Microsoft has changed the report: mailbox sizes stay unknown until this program is updated."
+            self._degrade("unsupported", remedy=remedy)
+        elif sum(_PSEUDONYM.fullmatch(name) is not None for name in names) > _MOSTLY * len(names):
+            self._degrade("concealed", remedy=_SHOW_NAMES)
+
+    def _degrade(self, reason: str, error: O365EtlError | None = None, remedy: str | None = None) -> None:
+        self._reason, self._error, self._remedy = reason, error, remedy
+
+
+def _csv_text(body: bytes) -> str:
+    """The report as text, without its byte order mark. A page of HTML or JSON in its place is no report."""
+    text = body.decode("utf-8-sig")
+    if text.lstrip()[:1] in ("<", "{", "[", ""):
+        raise msgspec.DecodeError("not a CSV file")
+    return text
+
+
+def _names(text: str) -> tuple[list[str] | None, int]:
+    """The names in the report, and its rows; no names at all (None) if it has no column for them."""
+    reader = csv.reader(io.StringIO(text))
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        rows = [row for row in reader if row]
+    except csv.Error:
+        return None, 0
+    if _NAME_COLUMN not in header:
+        return None, len(rows)
+    column = header.index(_NAME_COLUMN)
+    return [row[column].strip() for row in rows if len(row) > column], len(rows)

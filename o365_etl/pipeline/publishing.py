@@ -1,0 +1,30 @@
+"""The end of a sync: close its run, then replace the copy that analysts open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from o365_etl.pipeline.workspace import Workspace, now
+from o365_etl.store import published
+from o365_etl.tables import TABLES
+
+# The two tables of the sync log live in the state store; all others in the warehouse.
+COUNTED = tuple(name for name in TABLES if name not in ("sync.runs", "sync.log"))
+
+
+def publish(workspace: Workspace, run_id: str) -> Mapping[str, int]:
+    """Close the run as `ok`, replace the published copy atomically, and return its rows per table.
+
+    The run is closed first so that the copy says so. Should the copy fail, the run is closed again as failed.
+    """
+    state = workspace.state
+    with workspace.tables() as db:
+        rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in COUNTED}
+        state.finish_run(run_id, now(), "ok", counts=rows)
+        try:
+            extra = {"sync.runs": state.runs_table(), "sync.log": state.log_table()}
+            published.publish(db, workspace.published, run_id=run_id, extra=extra)
+        except BaseException:
+            state.finish_run(run_id, now(), "failed", counts=rows)
+            raise
+    return rows | {name: frame.num_rows for name, frame in extra.items()}

@@ -1,0 +1,445 @@
+"""Which tenants to read, reading them in shards, and loading what is certified.
+
+    plan_shards   connections → discovered tenants → shards (plain data, so that any executor can carry them)
+    read_shard    one shard → landing zone, one result a tenant
+    certify       results → `m365.*` and `sync.tenants`; only certified streams replace rows
+    read_it_glue, load_it_glue   the same for IT Glue
+
+Reading needs the landing zone alone, so a shard can be read wherever that folder is; loading is the one writer's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+import pyarrow as pa
+
+from o365_etl.config import Settings
+from o365_etl.errors import ConfigError, O365EtlError, ProtocolError
+from o365_etl.graph.discovery import discover
+from o365_etl.graph.model import Discovery, TenantResult, TenantTarget
+from o365_etl.graph.reader import read_tenants
+from o365_etl.graph.session import GraphSession
+from o365_etl.itglue.client import ItGlueClient
+from o365_etl.itglue.reader import read_itglue
+from o365_etl.pipeline import progress
+from o365_etl.pipeline.workspace import Workspace, now
+from o365_etl.receipts import Receipt
+from o365_etl.store.warehouse import Db
+from o365_etl.tables import TABLES
+from o365_etl.transform.itglue import itglue_frames
+from o365_etl.transform.tenant import TenantContext, tenant_frames
+
+log = logging.getLogger(__name__)
+
+M365_TABLES = tuple(name for name in TABLES if name.startswith("m365."))
+ITGLUE_TABLES = tuple(name for name in TABLES if name.startswith("itglue."))
+ITGLUE_STREAMS = {
+    "organizations": ("itglue.organizations",),
+    "contacts": ("itglue.contacts", "itglue.contact_emails", "itglue.contact_phones"),
+    "locations": ("itglue.locations",),
+    "license_assets": ("itglue.license_assets",),
+}
+# What must be certified for a tenant's rows to count as fresh; mailboxes and sign-ins degrade alone.
+CORE_STREAMS = ("tenants", "domains", "users", "licenses")
+# Frames to be written together: table → (tenant id, its frame).
+Batch = dict[str, list[tuple[str, pa.Table]]]
+# Rows held in memory between two writes to the warehouse.
+LOAD_BATCH_ROWS = 50_000
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """Tenants that are read together."""
+
+    number: int
+    targets: list[TenantTarget]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What one sync sets out to read. `excluded` tenants are known but left out by the configuration;
+    `unlisted` ones were read earlier, and a complete list of the connection no longer names them.
+    """
+
+    shards: list[Shard]
+    excluded: list[TenantTarget]
+    unlisted: list[TenantTarget]
+    problems: list[str]
+
+    @property
+    def tenants(self) -> int:
+        """How many tenants will be read."""
+        return sum(len(shard.targets) for shard in self.shards)
+
+
+def plan_shards(workspace: Workspace, tenants: Sequence[str] = (), *, only_failed: bool = False) -> Plan:
+    """Ask every connection for its tenants and cut them into shards.
+
+    `tenants` narrows to these (id, domain or exact name), `only_failed` to those whose last read was not complete.
+    Raises `ConfigError` if a named tenant is not found, and the connection's own error if none could be listed.
+    """
+    settings = workspace.settings
+    settings.check_secrets()
+    if not settings.connections:
+        raise ConfigError("no connection is configured", remedy="Add [[connections]]: docs/connect.md.")
+    known = _known_tenants(workspace)
+    targets: dict[str, TenantTarget] = {}
+    unlisted: dict[str, TenantTarget] = {}
+    problems: list[O365EtlError] = []
+    with GraphSession(settings, threads=settings.limits.threads) as session:
+        # Direct connections last: a tenant configured by itself wins over the partner's listing of it.
+        for connection in sorted(settings.connections, key=lambda c: c.kind == "direct"):
+            found = discover(session, connection)
+            if found.problem is not None:
+                problems.append(found.problem)
+            targets.update((target.tenant_id, target) for target in found.targets)
+            if connection.kind == "partner":
+                _add_known(connection.name, found, known, targets, unlisted)
+    if problems and not targets:
+        raise problems[0]
+    for problem in problems:
+        log.warning("a connection could not list all its tenants: %s", problem.line)
+    excluded = [target for target in targets.values() if _is_excluded(settings, target)]
+    chosen = [target for target in targets.values() if not _is_excluded(settings, target)]
+    if tenants or only_failed:
+        chosen = _narrow(chosen, tenants, known, only_failed=only_failed)
+        excluded, unlisted = [], {}
+    size = settings.limits.shard_size
+    return Plan(
+        shards=[Shard(start // size, chosen[start : start + size]) for start in range(0, len(chosen), size)],
+        excluded=excluded,
+        unlisted=[target for tenant_id, target in unlisted.items() if tenant_id not in targets],
+        problems=[problem.line for problem in problems],
+    )
+
+
+def _known_tenants(workspace: Workspace) -> dict[str, dict[str, str | None]]:
+    """What `sync.tenants` and `m365.tenants` say of every tenant seen so far."""
+    with workspace.tables() as db:
+        rows = db.rows(
+            "SELECT s.tenant_id, s.status, s.connection, coalesce(t.display_name, s.display_name), t.microsoft_name,"
+            " t.default_domain, t.initial_domain"
+            " FROM sync.tenants s LEFT JOIN m365.tenants t USING (tenant_id)"
+        )
+    names = ("status", "connection", "display_name", "microsoft_name", "default_domain", "initial_domain")
+    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+
+
+def _add_known(
+    connection: str,
+    found: Discovery,
+    known: dict[str, dict[str, str | None]],
+    targets: dict[str, TenantTarget],
+    unlisted: dict[str, TenantTarget],
+) -> None:
+    """Tenants of this connection that the listing does not name: read them all the same if the listing is
+    incomplete (absent is not gone), set them aside if it is complete.
+    """
+    for tenant_id, facts in known.items():
+        if facts["connection"] != connection or tenant_id in targets:
+            continue
+        target = TenantTarget(
+            tenant_id=tenant_id,
+            connection=connection,
+            kind="partner",
+            display_name=facts["display_name"],
+            default_domain=facts["default_domain"],
+        )
+        (unlisted if found.complete else targets)[tenant_id] = target
+
+
+def _is_excluded(settings: Settings, target: TenantTarget) -> bool:
+    excluded = {entry.strip().lower() for entry in settings.selection_for(target.connection).exclude_tenants}
+    return bool(excluded & {target.tenant_id.lower(), (target.default_domain or "").lower()} - {""})
+
+
+def _narrow(
+    targets: list[TenantTarget],
+    tenants: Sequence[str],
+    known: dict[str, dict[str, str | None]],
+    *,
+    only_failed: bool,
+) -> list[TenantTarget]:
+    names = {target.tenant_id: _names_of(target, known.get(target.tenant_id, {})) for target in targets}
+    for wanted in tenants:
+        if not any(wanted.strip().lower() in own for own in names.values()):
+            raise ConfigError(
+                f"no tenant is known as {wanted!r}", remedy="Give its id, one of its domains or its exact name."
+            )
+    wanted_names = {wanted.strip().lower() for wanted in tenants}
+    failed = {tenant_id for tenant_id, facts in known.items() if facts["status"] not in ("ok", "excluded")}
+    return [
+        target
+        for target in targets
+        if (not tenants or names[target.tenant_id] & wanted_names)
+        and (not only_failed or target.tenant_id in failed or target.tenant_id not in known)
+    ]
+
+
+def _names_of(target: TenantTarget, facts: dict[str, str | None]) -> set[str]:
+    names = (
+        target.tenant_id,
+        target.display_name,
+        target.default_domain,
+        facts.get("display_name"),
+        facts.get("microsoft_name"),
+        facts.get("default_domain"),
+        facts.get("initial_domain"),
+    )
+    return {name.strip().lower() for name in names if name}
+
+
+def read_shard(workspace: Workspace, shard: Shard, read_id: str) -> list[TenantResult]:
+    """Read one shard into the landing zone; one result a tenant, also for those that could not be read."""
+    finished = 0
+
+    def on_done(_: TenantResult) -> None:
+        nonlocal finished
+        finished += 1
+        progress.tell("tenants read", finished, len(shard.targets))
+
+    settings = workspace.settings
+    with GraphSession(settings, threads=settings.limits.threads) as session:
+        return read_tenants(session, shard.targets, workspace.landing, read_id, on_done=on_done)
+
+
+class Certified(msgspec.Struct, frozen=True):
+    """What a sync of Microsoft 365 ended with: tenants per status, rows per table, seconds per part."""
+
+    statuses: dict[str, int]
+    rows: dict[str, int]
+    read: int
+    failed: int
+
+
+def certify(workspace: Workspace, run_id: str, plan: Plan, results: Sequence[TenantResult]) -> Certified:
+    """Load what is certified, mark what is not, and write `sync.tenants` and the sync log."""
+    at = now()
+    with workspace.tables() as db:
+        _load(workspace, db, results)
+        _mark_stale(db, plan, results)
+        tenants = _tenant_rows(db, plan, results, at)
+        with db.transaction():
+            db.replace("sync.tenants", tenants, tenants.column("tenant_id").to_pylist())
+            _forget_placeholders(db, results)
+        rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in M365_TABLES}
+    workspace.state.log_many(run_id, _log_entries(plan, results, at))
+    statuses: dict[str, int] = {}
+    for status in tenants.column("status").to_pylist():
+        statuses[status] = statuses.get(status, 0) + 1
+    failed = sum(1 for result in results if _counts_as_failed(result)) + len(plan.unlisted)
+    read = sum(1 for result in results if result.status in ("ok", "partial") and not _counts_as_failed(result))
+    workspace.state.count_tenants(run_id, ok=read, failed=failed)
+    return Certified(statuses=statuses, rows=rows, read=read, failed=failed)
+
+
+def _counts_as_failed(result: TenantResult) -> bool:
+    """A tenant without consent yet is a normal state, and a stream that may not be read is a choice; a stream
+    that should have been read and was not is a failure.
+    """
+    if result.status == "not_consented":
+        return False
+    return result.status == "failed" or any(receipt.state == "failed" for receipt in result.receipts)
+
+
+def _load(workspace: Workspace, db: Db, results: Sequence[TenantResult]) -> None:
+    batch: Batch = {}
+    held = 0
+    for done, result in enumerate(results, start=1):
+        if result.tenant_id is None or not any(receipt.certified for receipt in result.receipts):
+            continue
+        for name, frame in _frames(workspace, result).items():
+            batch.setdefault(name, []).append((result.tenant_id, frame))
+            held += frame.num_rows
+        if held >= LOAD_BATCH_ROWS:
+            _write(db, batch)
+            batch, held = {}, 0
+        progress.tell("tenants loaded", done, len(results))
+    _write(db, batch)
+
+
+def _frames(workspace: Workspace, result: TenantResult) -> dict[str, pa.Table]:
+    """The tenant's tables as the landing zone has them, each with its tenant id as a column."""
+    tenant_id = str(result.tenant_id)
+    landing, target, settings = workspace.landing, result.target, workspace.settings
+    receipts = {stream: landing.receipt(tenant_id, stream) for stream in (*CORE_STREAMS, "mailboxes", "sign_ins")}
+    certified = {stream: receipt for stream, receipt in receipts.items() if receipt is not None}
+    connection = next(c for c in settings.connections if c.name == target.connection)
+    read_at = [receipt.ended_at for stream, receipt in certified.items() if stream in CORE_STREAMS]
+    context = TenantContext(
+        connection=connection.name,
+        kind=target.kind,
+        cloud=connection.cloud,
+        selection=settings.selection_for(connection.name),
+        access_ends_at=target.access_ends_at,
+        as_of=min(read_at) if len(read_at) == len(CORE_STREAMS) else None,
+        stream_reasons={stream: receipt.reason for stream, receipt in certified.items()},
+    )
+    frames = tenant_frames(lambda stream, part: landing.parts(tenant_id, stream, part), frozenset(certified), context)
+    for name, frame in frames.items():
+        if set(frame.column("tenant_id").unique().to_pylist()) - {tenant_id}:
+            raise ProtocolError(f"{name}: rows of another tenant in the answers of {tenant_id}", code="wrong_tenant")
+    return frames
+
+
+def _write(db: Db, batch: Batch) -> None:
+    with db.transaction():
+        for name, frames in batch.items():
+            # The ids stand beside the frames: a tenant with nothing to show has a frame without rows, and its old
+            # rows must go all the same.
+            db.replace(name, pa.concat_tables(frame for _, frame in frames), [tenant_id for tenant_id, _ in frames])
+
+
+def _mark_stale(db: Db, plan: Plan, results: Sequence[TenantResult]) -> None:
+    """A tenant is stale if a core stream was not certified this time, or nobody lists the tenant any more."""
+    stale = [target.tenant_id for target in plan.unlisted]
+    fresh: list[str] = []
+    for result in results:
+        states = {receipt.stream: receipt.certified for receipt in result.receipts}
+        complete = all(states.get(stream, False) for stream in CORE_STREAMS)
+        (fresh if complete else stale).append(result.tenant_id or result.target.tenant_id)
+    db.execute("UPDATE m365.tenants SET is_stale = true WHERE list_contains(?, tenant_id)", [stale])
+    db.execute("UPDATE m365.tenants SET is_stale = false WHERE list_contains(?, tenant_id)", [fresh])
+
+
+def _tenant_rows(db: Db, plan: Plan, results: Sequence[TenantResult], at: datetime) -> pa.Table:
+    before = {row[0]: row for row in db.rows("SELECT tenant_id, last_ok_at, display_name FROM sync.tenants")}
+    loaded = {row[0]: row for row in db.rows("SELECT tenant_id, as_of, display_name FROM m365.tenants")}
+    rows = []
+    for result in results:
+        rows.append(_tenant_row(result.target, result.tenant_id) | _outcome(result))
+        if result.status == "ok":
+            rows[-1]["last_ok_at"] = at
+    for target in plan.excluded:
+        rows.append(_tenant_row(target, None) | {"status": "excluded"})
+    for target in plan.unlisted:
+        remedy = "The partner tenant no longer lists it: renew the relationship, or exclude or disconnect it."
+        rows.append(_tenant_row(target, None) | {"status": "failed", "error_code": "not_listed", "remedy": remedy})
+    for row in rows:
+        tenant_id = str(row["tenant_id"])
+        old, current = before.get(tenant_id), loaded.get(tenant_id)
+        row.setdefault("last_ok_at", old[1] if old else None)
+        row["as_of"] = current[1] if current else None
+        row["display_name"] = (current and current[2]) or row["display_name"] or (old and old[2])
+    schema = TABLES["sync.tenants"].arrow_schema()
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+
+
+def _tenant_row(target: TenantTarget, tenant_id: str | None) -> dict[str, object]:
+    return {
+        "tenant_id": tenant_id or target.tenant_id,
+        "display_name": target.display_name,
+        "connection": target.connection,
+        "listed_in": json.dumps(list(target.listed_in)),
+        "streams": "{}",
+    }
+
+
+def _outcome(result: TenantResult) -> dict[str, object]:
+    streams = {
+        receipt.stream: {
+            "state": receipt.state,
+            "rows": receipt.rows,
+            "requests": receipt.requests,
+            **{
+                key: value for key in ("reason", "error_code", "remedy") if (value := getattr(receipt, key)) is not None
+            },
+        }
+        for receipt in result.receipts
+    }
+    return {
+        "status": result.status,
+        "error_code": result.error_code,
+        "remedy": result.remedy,
+        "streams": json.dumps(streams),
+    }
+
+
+def _forget_placeholders(db: Db, results: Sequence[TenantResult]) -> None:
+    """A direct tenant configured by its domain stood under that domain until its id was known."""
+    known = [r.target.tenant_id for r in results if r.tenant_id and r.tenant_id != r.target.tenant_id]
+    if known:
+        db.execute("DELETE FROM sync.tenants WHERE list_contains(?, tenant_id)", [known])
+
+
+def _log_entries(plan: Plan, results: Sequence[TenantResult], at: datetime) -> list[dict[str, object]]:
+    entries: list[dict[str, object]] = [
+        {"at": at, "level": "warning", "message": f"a connection could not list all its tenants: {problem}"}
+        for problem in plan.problems
+    ]
+    for result in results:
+        tenant_id = result.tenant_id or result.target.tenant_id
+        if result.status != "ok":
+            level = "error" if result.status == "failed" else "warning"
+            message = f"{result.status} ({result.error_code}). {result.remedy or ''}".strip()
+            entries.append({"at": at, "level": level, "tenant_id": tenant_id, "message": message})
+        entries += [
+            {
+                "at": at,
+                "level": "error" if receipt.state == "failed" else "info",
+                "tenant_id": tenant_id,
+                "stream": receipt.stream,
+                "message": f"{receipt.state}: {receipt.message or receipt.reason}. {receipt.remedy or ''}".strip(),
+            }
+            for receipt in result.receipts
+            if receipt.state in ("failed", "degraded")
+        ]
+    return entries
+
+
+def read_it_glue(workspace: Workspace, run_id: str) -> list[Receipt]:
+    """Crawl IT Glue into the landing zone. Raises the first error of a stream the job cannot do without."""
+    settings = workspace.settings
+    with ItGlueClient(settings.itglue, settings.ca_bundle) as client:
+        receipts = read_itglue(client, workspace.landing, run_id)
+    at = now()
+    entries: list[dict[str, object]] = [
+        {
+            "at": at,
+            "level": "error" if receipt.state == "failed" else "warning",
+            "stream": f"itglue.{receipt.stream}",
+            "message": f"{receipt.state}: {receipt.message or receipt.reason}. {receipt.remedy or ''}".strip(),
+        }
+        for receipt in receipts
+        if receipt.state in ("failed", "degraded")
+    ]
+    workspace.state.log_many(run_id, entries)
+    for receipt in receipts:
+        if receipt.state == "failed" and receipt.stream in ("organizations", "contacts"):
+            raise _it_glue_error(receipt)
+    return receipts
+
+
+def _it_glue_error(receipt: Receipt) -> O365EtlError:
+    return O365EtlError(
+        f"IT Glue {receipt.stream} could not be read completely: {receipt.message}",
+        code=receipt.error_code,
+        remedy=receipt.remedy,
+    )
+
+
+def load_it_glue(workspace: Workspace, receipts: Sequence[Receipt]) -> dict[str, int]:
+    """Replace the IT Glue tables of every certified stream; rows per table afterwards."""
+    with workspace.tables() as db:
+        for receipt in receipts:
+            if receipt.certified and receipt.stream in ITGLUE_STREAMS:
+                with db.transaction():
+                    _load_stream(workspace, db, receipt.stream)
+        return {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in ITGLUE_TABLES}
+
+
+def _load_stream(workspace: Workspace, db: Db, stream: str) -> None:
+    for name in ITGLUE_STREAMS[stream]:
+        db.execute(f"DELETE FROM {name}")
+    for frames in itglue_frames(stream, _pages(workspace, stream)):
+        for name, frame in frames.items():
+            db.append(name, frame)
+
+
+def _pages(workspace: Workspace, stream: str) -> Iterator[bytes]:
+    for part, body in workspace.landing.read("itglue", stream):
+        if part == stream:
+            yield body

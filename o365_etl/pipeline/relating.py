@@ -1,0 +1,121 @@
+"""Match, compare, remember: from two sides that were read to one table of differences.
+
+A *stale* tenant is treated as unchanged: its rows stay as they are, and what it matched earlier stays taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from o365_etl.matching.organizations import match_organizations as match_by_rules
+from o365_etl.pipeline.workspace import Workspace, now
+from o365_etl.store import history, relate
+from o365_etl.store.warehouse import Db
+from o365_etl.tables import HISTORY
+
+MATCHED = ("match.organizations", "match.organization_suggestions")
+COMPARED = ("compare.organizations", "compare.contacts", "compare.licenses")
+
+
+@dataclass(frozen=True)
+class Done:
+    """Rows per table written, and aggregates worth showing."""
+
+    rows: Mapping[str, int]
+    counts: Mapping[str, int]
+
+
+def match_organizations(workspace: Workspace) -> Done:
+    """Fill `match.organizations` and `match.organization_suggestions`; counts tenants per status and rule."""
+    decisions, _ = workspace.state.decisions_in_force()
+    links, _ = workspace.state.links()
+    with workspace.tables() as db:
+        fresh = _fresh_tenants(db, decided={decision.tenant_id for decision in decisions})
+        excluded = "SELECT tenant_id FROM sync.tenants WHERE status = 'excluded'"
+        held = dict(
+            db.rows(
+                "SELECT organization_id, tenant_id FROM match.organizations WHERE status = 'matched'"
+                f" AND NOT list_contains(?, tenant_id) AND tenant_id NOT IN ({excluded})",
+                [fresh],
+            )
+        )
+        matches, suggestions = match_by_rules(
+            db.frame(
+                "SELECT tenant_id, display_name, name_key FROM m365.tenants WHERE list_contains(?, tenant_id)", [fresh]
+            ),
+            db.frame("SELECT organization_id, name, name_key, short_name_key FROM itglue.organizations"),
+            relate.organization_evidence(db, fresh),
+            decisions,
+            links,
+            held,
+        )
+        with db.transaction():
+            for name, frame in zip(MATCHED, (matches, suggestions), strict=True):
+                db.execute(f"DELETE FROM {name} WHERE tenant_id IN ({excluded})")
+                db.replace(name, relate.as_table(name, frame), fresh)
+        return Done(_rows(db, MATCHED), _outcomes(db, "match.organizations"))
+
+
+def _fresh_tenants(db: Db, decided: set[str]) -> list[str]:
+    """Tenants about which something may be concluded: read completely, or decided by a person."""
+    rows = db.rows(
+        "SELECT tenant_id FROM m365.tenants t"
+        " WHERE (NOT is_stale OR list_contains(?, tenant_id))"
+        " AND NOT EXISTS (FROM sync.tenants s WHERE s.tenant_id = t.tenant_id AND s.status = 'excluded')"
+        " ORDER BY tenant_id",
+        [sorted(decided)],
+    )
+    return [row[0] for row in rows]
+
+
+def _rows(db: Db, tables: Sequence[str]) -> dict[str, int]:
+    return {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in tables}
+
+
+def _outcomes(db: Db, table: str) -> dict[str, int]:
+    """How many by which rule, or with which status where none decided."""
+    return dict(
+        db.rows(
+            f"SELECT CASE status WHEN 'matched' THEN 'matched by ' || rule ELSE status END AS outcome, count(*)"
+            f" FROM {table} GROUP BY ALL ORDER BY ALL"
+        )
+    )
+
+
+def match_contacts(workspace: Workspace) -> Done:
+    """Fill `match.contacts`; counts users per status and rule."""
+    tenant_decisions, decisions = workspace.state.decisions_in_force()
+    decided = {each.tenant_id for each in tenant_decisions} | {each.tenant_id for each in decisions}
+    _, links = workspace.state.links()
+    with workspace.tables() as db:
+        fresh = _fresh_tenants(db, decided)
+        relate.match_contacts(db, fresh, decisions, links)
+        return Done(_rows(db, ("match.contacts",)), _outcomes(db, "match.contacts"))
+
+
+def compare(workspace: Workspace) -> Done:
+    """Fill the `compare` tables; counts `table state`."""
+    settings = workspace.settings
+    with_licenses = [c.name for c in settings.connections if settings.selection_for(c.name).licenses]
+    with workspace.tables() as db:
+        relate.compare(
+            db,
+            _fresh_tenants(db, set()),
+            with_licenses,
+            known={
+                name: workspace.landing.receipt("itglue", name) is not None for name in ("locations", "license_assets")
+            },
+        )
+        counts: dict[str, int] = {}
+        for name in COMPARED:
+            for state, count in db.rows(f"SELECT state, count(*) FROM {name} GROUP BY ALL ORDER BY ALL"):
+                counts[f"{name} {state}"] = count
+        return Done(_rows(db, COMPARED), counts)
+
+
+def remember(workspace: Workspace) -> Done:
+    """Write the versions of this sync into the `history` tables; counts versions opened per table."""
+    with workspace.tables() as db:
+        opened = history.write_history(db, now(), _fresh_tenants(db, set()))
+        return Done(_rows(db, tuple(HISTORY)), opened)

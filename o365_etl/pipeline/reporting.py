@@ -1,0 +1,195 @@
+"""Questions about what is there: status, sync log, summary of a sync, one user explained.
+
+Everything is read from the published copy and the state store, so that an answer never waits for a sync.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from o365_etl.errors import NotFoundError
+from o365_etl.pipeline.workspace import Workspace
+from o365_etl.store import published
+
+Row = dict[str, Any]
+
+NOT_SYNCED = "Run `o365-etl sync` first (or `o365-etl demo` to look around)."
+
+
+def query(workspace: Workspace, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+    """Rows of a read-only statement on the published copy, as dicts.
+
+    Raises `NotFoundError` if nothing was published yet, and the statement's own error as a `PermanentError`.
+    """
+    if not workspace.published.is_file():
+        raise NotFoundError(f"nothing has been published yet in {workspace.data_dir}", remedy=NOT_SYNCED)
+    answer = published.query(workspace.published, sql, parameters)
+    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+
+
+def tenants(workspace: Workspace) -> list[Row]:
+    """`sync.tenants`, failing ones first."""
+    return query(
+        workspace,
+        "SELECT tenant_id, display_name, status, error_code, remedy, last_ok_at, as_of, connection, streams"
+        " FROM sync.tenants"
+        " ORDER BY array_position(['failed', 'partial', 'not_consented', 'quarantined', 'excluded', 'ok'], status),"
+        " display_name, tenant_id",
+    )
+
+
+def matches(workspace: Workspace, status: str | None = None) -> list[Row]:
+    """`match.organizations` with the best suggestion beside each."""
+    return query(
+        workspace,
+        "SELECT m.tenant_id, m.tenant_name, m.status, m.organization_id, m.organization_name, m.rule, m.evidence,"
+        " s.organization_id AS suggested_id, s.organization_name AS suggested_name, s.score"
+        " FROM match.organizations m"
+        " LEFT JOIN match.organization_suggestions s ON s.tenant_id = m.tenant_id AND s.rank = 1"
+        " WHERE ? IS NULL OR m.status = ?"
+        " ORDER BY array_position(['unmatched', 'suggested', 'ignored', 'matched'], m.status), m.tenant_name, 1",
+        [status, status],
+    )
+
+
+def summary(workspace: Workspace) -> Row:
+    """The sync in figures: tenants per status, rows, matches per rule, suggestions, differences."""
+
+    def counted(sql: str) -> dict[str, int]:
+        return {str(row["what"]): int(row["n"]) for row in query(workspace, sql)}
+
+    return {
+        "tenants": counted("SELECT status AS what, count(*) AS n FROM sync.tenants GROUP BY 1 ORDER BY 1"),
+        "not_ok": [row for row in tenants(workspace) if row["status"] != "ok" or row["remedy"]],
+        "rows": counted(
+            "SELECT 'users' AS what, count(*) AS n FROM m365.users"
+            " UNION ALL SELECT 'users in scope', count(*) FROM m365.users WHERE in_scope"
+            " UNION ALL SELECT 'mailboxes', count(*) FROM m365.mailboxes"
+            " UNION ALL SELECT 'mailboxes with unknown figures', count(*) FROM m365.mailboxes"
+            " WHERE unknown_reason IS NOT NULL"
+            " UNION ALL SELECT 'licenses', count(*) FROM m365.licenses"
+            " UNION ALL SELECT 'license assignments', count(*) FROM m365.license_assignments"
+            " UNION ALL SELECT 'organizations', count(*) FROM itglue.organizations"
+            " UNION ALL SELECT 'contacts', count(*) FROM itglue.contacts"
+        ),
+        "organization_matches": counted(
+            "SELECT coalesce(rule, status) AS what, count(*) AS n FROM match.organizations GROUP BY 1 ORDER BY 2 DESC"
+        ),
+        "suggestions": query(
+            workspace,
+            "SELECT m.tenant_name, s.organization_name, s.score, s.evidence FROM match.organizations m"
+            " JOIN match.organization_suggestions s USING (tenant_id)"
+            " WHERE m.status = 'suggested' AND s.rank = 1 ORDER BY s.score DESC, m.tenant_name",
+        ),
+        "contact_matches": counted(
+            "SELECT CASE status WHEN 'matched' THEN rule ELSE status END AS what, count(*) AS n"
+            " FROM match.contacts GROUP BY 1 ORDER BY 2 DESC"
+        ),
+        "differences": query(
+            workspace,
+            "SELECT what, field, count(*) FILTER (state = 'different') AS different,"
+            " count(*) FILTER (state = 'only_m365') AS only_m365,"
+            " count(*) FILTER (state = 'only_itglue') AS only_itglue FROM ("
+            " SELECT 'organization' AS what, field, state FROM compare.organizations"
+            " UNION ALL SELECT 'contact', field, state FROM compare.contacts"
+            " UNION ALL SELECT 'license', field, state FROM compare.licenses)"
+            " WHERE state NOT IN ('equal', 'unknown') GROUP BY 1, 2 ORDER BY 1 DESC, 3 DESC, 2",
+        ),
+    }
+
+
+def status(workspace: Workspace) -> Row:
+    """Connections with their last sync, and every tenant's state."""
+    runs = workspace.state.runs(limit=10)
+    known = tenants(workspace) if workspace.published.is_file() else []
+    connections = []
+    for connection in workspace.settings.connections:
+        own = [row for row in known if row["connection"] == connection.name]
+        connections.append(
+            {
+                "name": connection.name,
+                "kind": connection.kind,
+                "tenants_ok": sum(1 for row in own if row["status"] == "ok"),
+                "tenants_not_ok": sum(1 for row in own if row["status"] not in ("ok", "excluded")),
+            }
+        )
+    return {
+        "connections": connections,
+        "schedule": {"cron": workspace.settings.schedule.cron, "timezone": workspace.settings.schedule.timezone},
+        "last_sync": runs[0] if runs else None,
+        "runs": runs,
+        "tenants": [{**row, "streams": json.loads(row["streams"] or "{}")} for row in known],
+    }
+
+
+def explain(workspace: Workspace, wanted: str) -> list[Row]:
+    """One user, every step from the read to the comparison. `wanted` is an object id, a user name or an address.
+
+    Returns one entry for each user it names. Raises `NotFoundError` if it names none.
+    """
+    found = query(
+        workspace,
+        "SELECT DISTINCT u.* FROM m365.users u LEFT JOIN m365.user_addresses a USING (tenant_id, user_id)"
+        " WHERE lower(u.user_id) = lower(?) OR lower(u.user_principal_name) = lower(?) OR a.address = lower(?)"
+        " ORDER BY u.tenant_id, u.user_id",
+        [wanted.strip()] * 3,
+    )
+    if not found:
+        raise NotFoundError(
+            "no user of that id, user name or address was read",
+            remedy="Check the spelling, and `o365-etl status` for tenants that could not be read.",
+        )
+    return [_explain_one(workspace, user) for user in found]
+
+
+def _explain_one(workspace: Workspace, user: Mapping[str, Any]) -> Row:
+    key = [user["tenant_id"], user["user_id"]]
+
+    def rows(sql: str, parameters: Sequence[object] = key) -> list[Row]:
+        return query(workspace, sql, parameters)
+
+    match = next(iter(rows("SELECT * FROM match.contacts WHERE tenant_id = ? AND user_id = ?")), None)
+    candidates = json.loads(match["candidates"] or "[]") if match else []
+    if match and match["contact_id"] and match["contact_id"] not in candidates:
+        candidates = [match["contact_id"], *candidates]
+    return {
+        "user": dict(user),
+        "read": rows(
+            "SELECT t.display_name, t.as_of, t.is_stale, s.status, s.error_code, s.remedy FROM m365.tenants t"
+            " LEFT JOIN sync.tenants s USING (tenant_id) WHERE t.tenant_id = ?",
+            key[:1],
+        ),
+        "addresses": rows(
+            "SELECT address, kind FROM m365.user_addresses WHERE tenant_id = ? AND user_id = ?"
+            " ORDER BY array_position(['primary', 'alias', 'upn', 'other'], kind), address"
+        ),
+        "licenses": rows(
+            "SELECT product_name, state, error, assigned_by FROM m365.license_assignments"
+            " WHERE tenant_id = ? AND user_id = ? ORDER BY product_name"
+        ),
+        "mailbox": rows("SELECT * FROM m365.mailboxes WHERE tenant_id = ? AND user_id = ?"),
+        "in_scope": user["in_scope"],
+        "out_of_scope_reason": user["out_of_scope_reason"],
+        "organization": rows("SELECT * FROM match.organizations WHERE tenant_id = ?", key[:1]),
+        "match": match,
+        "candidates": [_candidate(rows, contact_id) for contact_id in candidates],
+        "comparison": rows(
+            "SELECT field, m365_value, itglue_value, state FROM compare.contacts WHERE tenant_id = ? AND user_id = ?"
+        ),
+    }
+
+
+def _candidate(rows: Any, contact_id: str) -> Row:
+    """A contact that matches or could match, with the addresses it has and the user it belongs to by now."""
+    found = rows(
+        "SELECT c.contact_id, c.first_name, c.last_name, c.title, c.sync_owner,"
+        " (SELECT list(address ORDER BY address) FROM itglue.contact_emails e WHERE e.contact_id = c.contact_id)"
+        " AS addresses,"
+        " (SELECT any_value(user_principal_name) FROM match.contacts m"
+        "  WHERE m.contact_id = c.contact_id AND m.status = 'matched') AS matched_to"
+        " FROM itglue.contacts c WHERE c.contact_id = ?",
+        [contact_id],
+    )
+    return found[0] if found else {"contact_id": contact_id, "missing": True}

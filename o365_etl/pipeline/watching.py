@@ -1,0 +1,88 @@
+"""What a person should look at after a sync: broken table contracts, tenants not read, and other surprises.
+
+Findings carry tenant ids, product ids, counts and remedies; never personal data, for they are kept for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from o365_etl.pipeline.workspace import Workspace
+from o365_etl.store.checks import broken_rules as rules_broken_in
+from o365_etl.tables import TABLES
+
+# A table may shrink by this share from one sync to the next before somebody should look.
+FALL = 0.2
+# Below this many rows a share says nothing.
+FALL_FLOOR = 20
+WATCHED = ("m365.users", "m365.licenses", "m365.mailboxes", "itglue.organizations", "itglue.contacts")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: whether all is well, numbers, and what to look at as Markdown."""
+
+    passed: bool
+    markdown: str
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+
+def broken_rules(workspace: Workspace, table: str) -> Mapping[str, int]:
+    """Rule → rows that break it, for one table's contract; empty if it holds."""
+    with workspace.tables() as db:
+        return rules_broken_in(db, TABLES[table])
+
+
+def tenants_not_read(workspace: Workspace) -> Finding:
+    """Tenants whose last read was not complete, with since-when and the mend."""
+    with workspace.tables() as db:
+        rows = db.rows(
+            "SELECT tenant_id, status, coalesce(error_code, ''), coalesce(strftime(last_ok_at, '%Y-%m-%d %H:%M'),"
+            " 'never'), coalesce(remedy, '') FROM sync.tenants WHERE status NOT IN ('ok', 'excluded') ORDER BY ALL"
+        )
+    return _finding(rows, ("tenant", "status", "code", "last read", "what to do"), "tenants not read completely")
+
+
+def concealed_reports(workspace: Workspace) -> Finding:
+    """Tenants whose mailbox figures are unknown because their reports conceal names."""
+    with workspace.tables() as db:
+        rows = db.rows(
+            "SELECT tenant_id, count(*) FROM m365.mailboxes WHERE unknown_reason = 'concealed'"
+            " GROUP BY ALL ORDER BY ALL"
+        )
+    finding = _finding(rows, ("tenant", "mailboxes"), "tenants that conceal names")
+    place = "\n\nSwitch it off in the Microsoft 365 admin center: Settings, Org settings, Reports."
+    return finding if finding.passed else Finding(False, finding.markdown + place, finding.numbers)
+
+
+def unknown_skus(workspace: Workspace) -> Finding:
+    """Products without a name in the catalogue."""
+    with workspace.tables() as db:
+        rows = db.rows(
+            "SELECT sku_id, any_value(sku_part_number), count(DISTINCT tenant_id), sum(consumed)::BIGINT"
+            " FROM m365.licenses WHERE NOT is_known_sku GROUP BY sku_id ORDER BY ALL"
+        )
+    return _finding(rows, ("product id", "part number", "tenants", "licenses in use"), "unknown products")
+
+
+def fallen_rows(workspace: Workspace) -> Finding:
+    """Tables that lost more than a fifth of their rows since the last sync that went well."""
+    before: Mapping[str, int] = next(
+        (run["counts"] for run in workspace.state.runs(limit=20) if run["status"] == "ok"), {}
+    )
+    rows = []
+    with workspace.tables() as db:
+        for table in WATCHED:
+            then, today = before.get(table, 0), int(db.scalar(f"SELECT count(*) FROM {table}"))
+            if then >= FALL_FLOOR and today < then * (1 - FALL):
+                rows.append((table, then, today))
+    return _finding(rows, ("table", "rows before", "rows now"), "tables that shrank")
+
+
+def _finding(rows: Sequence[tuple[object, ...]], heads: tuple[str, ...], what: str) -> Finding:
+    if not rows:
+        return Finding(True, "Nothing.", {what: 0})
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    lines += ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return Finding(False, "\n".join(lines), {what: len(rows)})

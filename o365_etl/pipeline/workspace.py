@@ -1,0 +1,103 @@
+"""What one installation consists of: its settings and the four places that keep its data.
+
+Opening a workspace creates the folder and nothing else; no connection is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from o365_etl.config import Settings, load_settings
+from o365_etl.errors import LocalError
+from o365_etl.normalise import normalise
+from o365_etl.store.landing import LandingZone
+from o365_etl.store.lock import Holder, SyncLock
+from o365_etl.store.state import StateStore
+from o365_etl.store.warehouse import Db, Warehouse
+
+PUBLISHED = "o365.duckdb"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The settings and the stores below `data_dir`."""
+
+    settings: Settings
+
+    @classmethod
+    def open(cls, config: Path | None = None) -> Workspace:
+        """The workspace of a configuration file. Raises `ConfigError`, `LocalError`."""
+        return cls.of(load_settings(config))
+
+    @classmethod
+    def of(cls, settings: Settings) -> Workspace:
+        """The workspace of settings; makes `data_dir`, readable by this user alone."""
+        try:
+            settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise LocalError(f"data_dir: the folder {settings.data_dir} cannot be made ({error.strerror})") from error
+        return cls(settings)
+
+    @property
+    def data_dir(self) -> Path:
+        """The folder of everything."""
+        return self.settings.data_dir
+
+    @property
+    def published(self) -> Path:
+        """The copy that analysts open."""
+        return self.data_dir / PUBLISHED
+
+    @cached_property
+    def landing(self) -> LandingZone:
+        """Raw answers with their receipts."""
+        return LandingZone(self.data_dir / "landing")
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The working tables: one writer, nobody else."""
+        return Warehouse(self.data_dir)
+
+    @cached_property
+    def state(self) -> StateStore:
+        """What cannot be computed again."""
+        return StateStore(self.data_dir)
+
+    @contextmanager
+    def tables(self) -> Iterator[Db]:
+        """The warehouse, open for as long as the block runs."""
+        with self.warehouse.connect(functions={"normalise": normalise}) as db:
+            yield db
+
+    @contextmanager
+    def writing(
+        self,
+        run_id: str,
+        trigger: str,
+        *,
+        wait_seconds: float,
+        on_wait: Callable[[Holder | None], None] | None = None,
+    ) -> Iterator[None]:
+        """The one sync that writes: takes the lock, opens the run in the sync log, closes it however it ends.
+
+        Raises `BusyError` if another sync holds the lock for longer than `wait_seconds`.
+        """
+        lock = SyncLock(self.data_dir)
+        with lock.hold(run_id, trigger, wait_seconds, on_wait=on_wait):
+            self.state.close_abandoned("the process ended before the sync did")
+            self.state.start_run(run_id, trigger, now())
+            try:
+                yield
+            finally:
+                # publish() closes a run that went well; whatever is still open here did not.
+                self.state.close_abandoned("the sync stopped before its end")
+
+
+def now() -> datetime:
+    """The time, with its zone; the one clock of the pipeline."""
+    return datetime.now(UTC)

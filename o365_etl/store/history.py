@@ -1,0 +1,60 @@
+"""Keeps every version of a row: slowly changing dimensions of type 2, made from the contract of the tables.
+
+A version is closed by a sync that saw another one, or a complete read without the row; so only fresh tenants are
+looked at. What does not live here: when to write (the pipeline).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from o365_etl.store.warehouse import Db
+from o365_etl.tables import HISTORY, TABLES
+
+# Columns that change by themselves: alone they make no new version.
+RESTLESS = frozenset(("last_sign_in_at", "evidence"))
+
+
+def write_history(db: Db, now: datetime, tenants: Sequence[str]) -> dict[str, int]:
+    """Close and open versions of the rows of `tenants`, as of `now` (with a zone); versions opened, by table."""
+    opened = {}
+    for history, table in HISTORY.items():
+        with db.transaction():
+            db.execute(_close(history, table), [now, list(tenants)])
+            opened[history] = int(db.scalar(_open(history, table), [now, list(tenants)]))
+    return opened
+
+
+def _close(history: str, table: str) -> str:
+    return (
+        f"UPDATE {_quoted(history)} AS h SET valid_to = ?"
+        " WHERE h.valid_to IS NULL AND h.tenant_id IN (SELECT unnest(?::VARCHAR[]))"
+        f" AND NOT EXISTS (FROM {_quoted(table)} c WHERE {_same_key(table)} AND {_content('c', table)} = "
+        f"{_content('h', table)})"
+    )
+
+
+def _open(history: str, table: str) -> str:
+    return (
+        f"INSERT INTO {_quoted(history)} BY NAME SELECT c.*, ?::TIMESTAMPTZ AS valid_from FROM {_quoted(table)} c"
+        " WHERE c.tenant_id IN (SELECT unnest(?::VARCHAR[]))"
+        f" AND NOT EXISTS (FROM {_quoted(history)} h WHERE h.valid_to IS NULL AND {_same_key(table)})"
+    )
+
+
+def _quoted(name: str) -> str:
+    # `match` is a word of the language in newer DuckDB.
+    schema, table = name.split(".")
+    return f'"{schema}"."{table}"'
+
+
+def _same_key(table: str) -> str:
+    return " AND ".join(f'h."{column}" = c."{column}"' for column in TABLES[table].key)
+
+
+def _content(alias: str, table: str) -> str:
+    """One number for what a version says: comparing it beats comparing two dozen columns, NULLs included."""
+    contract = TABLES[table]
+    names = [name for name in contract.column_names if name not in contract.key and name not in RESTLESS]
+    return f"hash({', '.join(f'{alias}.{name}' for name in names)})"

@@ -1,0 +1,164 @@
+"""The published copy, `{data_dir}/o365.duckdb`: the file that analysts open, also while a sync is running.
+
+Built beside it under a temporary name and moved over it, so that a reader sees one sync or the next, never a mixture;
+who has the old file open keeps reading the old one. Also the read-only queries of the command line.
+
+What does not live here: what is in the tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from o365_etl.errors import LocalError, NotFoundError, PermanentError
+from o365_etl.store.disk import local_errors
+from o365_etl.store.warehouse import ArrowRows, Db
+from o365_etl.tables import SCHEMAS, TABLES, Table
+
+# A person's query reaches neither other files nor the network.
+_QUERY_CONFIG: Mapping[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "memory_limit": "1GB",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows of a query; `is_cut` if there were more than asked for."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    is_cut: bool = False
+
+
+def publish(db: Db, path: Path, *, run_id: str, extra: Mapping[str, ArrowRows]) -> None:
+    """Replace `path` by a copy of every table of the contract; `extra` gives tables that the warehouse does not hold.
+
+    Raises `LocalError` (disk full, not writable); the old copy stays in that case.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with local_errors(f"write {path}"):
+        _sweep(path)
+    try:
+        _build(db, temporary, run_id, extra)
+        with local_errors(f"write {path}"):
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    finally:
+        # After a success nothing is left to remove.
+        with contextlib.suppress(OSError):
+            _sweep(path)
+
+
+def query(path: Path, sql: str, parameters: Sequence[object] = (), max_rows: int | None = None) -> Answer:
+    """The rows of a read-only statement, at most `max_rows`.
+
+    Raises `NotFoundError` if nothing was published yet, `PermanentError` with code `query` for a statement that is
+    wrong or would do more than read, `LocalError` if the file is not what was published.
+    """
+    if not path.is_file():
+        raise NotFoundError("nothing was published yet", remedy="Run `o365-etl sync` first.")
+    try:
+        connection = duckdb.connect(str(path), read_only=True, config=dict(_QUERY_CONFIG))
+    except duckdb.Error as error:
+        raise LocalError(
+            f"{path} cannot be opened: {_first_line(error)}", code="damaged", remedy="The next sync writes it anew."
+        ) from error
+    with contextlib.closing(connection):
+        try:
+            # Times as UTC whatever zone this machine is in; after that no setting can be changed any more.
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET lock_configuration = true")
+            result = connection.execute(sql, list(parameters))
+            if result is None:  # a comment, or nothing at all
+                return Answer((), [])
+            columns = tuple(column[0] for column in result.description or ())
+            rows = result.fetchall() if max_rows is None else result.fetchmany(max_rows + 1)
+        except duckdb.Error as error:
+            raise PermanentError(
+                f"the query failed: {_first_line(error)}",
+                code="query",
+                remedy="Correct the SQL; `docs/tables.md` lists tables and columns.",
+            ) from error
+    if max_rows is None or len(rows) <= max_rows:
+        return Answer(columns, rows)
+    return Answer(columns, rows[:max_rows], is_cut=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what earlier attempts left; the lock sees to it that no other attempt is alive."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _build(db: Db, file: Path, run_id: str, extra: Mapping[str, ArrowRows]) -> None:
+    quoted = str(file).replace("'", "''")
+    db.execute(f"ATTACH '{quoted}' AS published")
+    try:
+        with local_errors(f"protect {file}"):
+            file.chmod(0o600)  # before there is a row in it
+        # One transaction, so that all tables are of one moment.
+        with db.transaction():
+            for schema in SCHEMAS:
+                db.execute(f"CREATE SCHEMA published.{schema}")
+            for name, table in TABLES.items():
+                _copy(db, table, extra.get(name))
+            _describe_copy(db, run_id)
+        db.execute("CHECKPOINT published")
+    finally:
+        db.execute("DETACH published")
+
+
+def _copy(db: Db, table: Table, frame: ArrowRows | None) -> None:
+    name = f"published.{table.full_name}"
+    db.execute(table.ddl(name))
+    columns = ", ".join(f'"{column}"' for column in table.column_names)
+    if frame is None:
+        # By column: a table that has grown has its new columns at the end, the copy in the order of the contract.
+        db.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {table.full_name}")
+    else:
+        with db.registered(incoming=frame):
+            db.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM incoming")
+    db.execute(f"COMMENT ON TABLE {name} IS {_literal(table.description)}")
+    for column in table.columns:
+        db.execute(f'COMMENT ON COLUMN {name}."{column.name}" IS {_literal(column.description)}')
+
+
+def _describe_copy(db: Db, run_id: str) -> None:
+    db.execute("CREATE TABLE published.main.about (key VARCHAR NOT NULL, value VARCHAR)")
+    about = {
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run_id": run_id,
+        "o365_etl_version": _program_version(),
+        "duckdb_version": duckdb.__version__,
+    }
+    for key, value in about.items():
+        db.execute("INSERT INTO published.main.about VALUES (?, ?)", [key, value])
+
+
+def _program_version() -> str:
+    try:
+        return metadata.version("o365-etl")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _literal(text: str) -> str:
+    """Text as an SQL literal; COMMENT takes no parameters."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,193 @@
+"""Relates the two sides inside the warehouse: what they share, users to contacts, and every field to its twin.
+
+The rules are set-based SQL, one statement a file in `store/sql`; here is the order in which they run. A tenant that is
+not among the `fresh` ones is left as it is: nothing is concluded about it, and what its users have stays taken.
+
+What does not live here: the rules for tenants (`o365_etl.matching`), and what counts as fresh (the pipeline).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import pandas as pd
+import pyarrow as pa
+
+from o365_etl.normalise import PUBLIC_MAIL_DOMAINS
+from o365_etl.store.warehouse import Db
+from o365_etl.tables import TABLES
+
+# Rules for contacts after a person's decision, strongest first; the SQL of each is match_pairs_{rule}.sql.
+RULES = ("link", "alias", "username", "full_name")
+# Users matched or compared by one statement: bounds the memory that joins and sorted addresses take.
+USERS_PER_BATCH = 100_000
+_MATCHING = ("decided", "linked", "taken", "pool_users", "pool_contacts", "pool_emails", "pairs", "settled", "rivals")
+
+
+class UserDecision(Protocol):
+    """What a person decided about a user; `action` is accept, to, create or ignore."""
+
+    @property
+    def tenant_id(self) -> str: ...  # noqa: D102
+    @property
+    def user_id(self) -> str: ...  # noqa: D102
+    @property
+    def action(self) -> str: ...  # noqa: D102
+    @property
+    def contact_id(self) -> str | None: ...  # noqa: D102
+
+
+def as_table(name: str, frame: pd.DataFrame) -> pa.Table:
+    """A frame as the Arrow table of contract `name`; columns it lacks are NULL."""
+    schema = TABLES[name].arrow_schema()
+    columns = {
+        field.name: pa.array(frame[field.name].tolist(), field.type, from_pandas=True)
+        for field in schema
+        if field.name in frame.columns
+    }
+    nulls = {field.name: pa.nulls(len(frame), field.type) for field in schema if field.name not in columns}
+    return pa.table({field.name: {**columns, **nulls}[field.name] for field in schema}, schema=schema)
+
+
+def organization_evidence(db: Db, fresh: Sequence[str]) -> pd.DataFrame:
+    """What fresh tenants and organizations share; a row for each pair that shares anything.
+
+    Columns: tenant_id, organization_id, shared_addresses, shared_domains (counts), domains (up to five, JSON list).
+    """
+    public = pa.table({"domain": pa.array(sorted(PUBLIC_MAIL_DOMAINS), pa.string())})
+    by_address: list[tuple[Any, ...]] = []
+    with _fresh(db, fresh), db.registered(public_mail_domains=public):
+        for _ in _batches(db):
+            by_address += db.run_file("shared_addresses")
+        by_domain = db.run_file("shared_domains")
+    pair = ["tenant_id", "organization_id"]
+    addresses = pd.DataFrame(by_address, columns=[*pair, "shared_addresses"])
+    domains = pd.DataFrame(by_domain, columns=[*pair, "shared_domains", "domains"])
+    domains["domains"] = [json.dumps(names, ensure_ascii=False) for names in domains["domains"]]
+    evidence = addresses.merge(domains, how="outer", on=pair, validate="1:1")
+    counts = {"shared_addresses": "int64", "shared_domains": "int64"}
+    return evidence.fillna({"shared_addresses": 0, "shared_domains": 0, "domains": "[]"}).astype(counts)
+
+
+def match_contacts(
+    db: Db, fresh: Sequence[str], decisions: Iterable[UserDecision], links: Mapping[tuple[str, str], str]
+) -> None:
+    """Fill `match.contacts` for the fresh tenants. Needs `match.organizations`, and the SQL function `normalise`.
+
+    `decisions` and `links` are those of all tenants: a contact that anybody has is no candidate for anybody else.
+    """
+    with (
+        _fresh(db, fresh),
+        db.transaction(),
+        db.registered(user_decisions=_decision_table(decisions), user_links=_link_table(links)),
+        _temporary(db, *_MATCHING),
+    ):
+        db.run_file("comparable")
+        for step in ("match_decided", "match_linked", "match_taken"):
+            db.run_file(step)
+        db.execute('DELETE FROM "match".contacts WHERE tenant_id IN (SELECT tenant_id FROM fresh)')
+        for _ in _batches(db):
+            _match_batch(db)
+
+
+def _match_batch(db: Db) -> None:
+    db.execute("CREATE OR REPLACE TEMP TABLE settled (u BIGINT, rule VARCHAR, contact_id VARCHAR, seen VARCHAR)")
+    db.execute("CREATE OR REPLACE TEMP TABLE rivals (u BIGINT, contact_id VARCHAR)")
+    for step in ("match_pool_users", "match_pool_contacts", "match_pool_emails"):
+        db.run_file(step)
+    for rule in RULES:
+        db.run_file(f"match_pairs_{rule}")
+        db.run_file("match_settle", rule=rule)
+        db.run_file("match_rivals", rule=rule)
+        db.execute("DELETE FROM pool_users WHERE u IN (SELECT u FROM settled)")
+        for pool in ("pool_contacts", "pool_emails"):
+            db.execute(f"DELETE FROM {pool} WHERE contact_id IN (SELECT contact_id FROM settled)")
+    db.run_file("match_contacts")
+
+
+def compare(
+    db: Db, fresh: Sequence[str], licensed_connections: Sequence[str], known: Mapping[str, bool] | None = None
+) -> None:
+    """Fill the `compare` tables for the fresh tenants. Needs the matches, and the SQL function `normalise`.
+
+    `licensed_connections` names the connections whose licenses are documented. `known` says of the IT Glue streams
+    `locations` and `license_assets` whether they were ever read completely; one that is not named was.
+    """
+    known = known or {}
+    connections = pa.table({"connection": pa.array(list(licensed_connections), pa.string())})
+    with (
+        _fresh(db, fresh),
+        db.transaction(),
+        db.registered(licensed_connections=connections),
+    ):
+        for macro in ("comparable", "digits", "same_phone", "compare_state", "text_value"):
+            db.run_file(macro)
+        for name in ("organizations", "contacts", "licenses"):
+            db.execute(f"DELETE FROM compare.{name} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
+        db.run_file("compare_organizations", locations_known=known.get("locations", True))
+        db.run_file("compare_licenses", assets_known=known.get("license_assets", True))
+        # Seven rows a user, all of them text: trying every compression on each column takes longer than comparing.
+        db.execute("SET force_compression = 'dictionary'")
+        for _ in _batches(db):
+            db.run_file("compare_contacts")
+        db.execute("SET force_compression = 'auto'")
+
+
+def _batches(db: Db) -> Iterator[int]:
+    """Fill the table `batch` with fresh tenants of about `USERS_PER_BATCH` users, until all have had their turn; yields
+    the number of tenants in it. Tenants of one organization are never parted: they share its contacts.
+    """
+    groups = db.rows(
+        "SELECT list(f.tenant_id), sum(coalesce(u.users, 0))"
+        " FROM fresh f"
+        " LEFT JOIN (SELECT tenant_id, count(*) AS users FROM m365.users GROUP BY ALL) u USING (tenant_id)"
+        " LEFT JOIN \"match\".organizations m ON m.tenant_id = f.tenant_id AND m.status = 'matched'"
+        " GROUP BY coalesce(m.organization_id, f.tenant_id)"
+        " ORDER BY min(f.tenant_id)"
+    )
+    batch: list[str] = []
+    users = 0
+    for number, (tenants, count) in enumerate(groups, start=1):
+        batch += tenants
+        users += count
+        if users >= USERS_PER_BATCH or number == len(groups):
+            db.execute("CREATE OR REPLACE TEMP TABLE batch AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [batch])
+            yield len(batch)
+            batch, users = [], 0
+
+
+@contextmanager
+def _fresh(db: Db, fresh: Sequence[str]) -> Iterator[None]:
+    with _temporary(db, "fresh", "batch"):
+        db.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(fresh)])
+        yield
+
+
+@contextmanager
+def _temporary(db: Db, *tables: str) -> Iterator[None]:
+    """Drop the working tables at the end; their memory is wanted for something else."""
+    yield
+    for table in tables:
+        db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+
+
+def _decision_table(decisions: Iterable[UserDecision]) -> pa.Table:
+    rows: list[Mapping[str, Any]] = [
+        {"tenant_id": d.tenant_id, "user_id": d.user_id, "action": d.action, "contact_id": d.contact_id}
+        for d in decisions
+    ]
+    names = ("tenant_id", "user_id", "action", "contact_id")
+    return pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names})
+
+
+def _link_table(links: Mapping[tuple[str, str], str]) -> pa.Table:
+    return pa.table(
+        {
+            "tenant_id": pa.array([tenant_id for tenant_id, _ in links], pa.string()),
+            "user_id": pa.array([user_id for _, user_id in links], pa.string()),
+            "contact_id": pa.array(list(links.values()), pa.string()),
+        }
+    )

@@ -1,0 +1,260 @@
+"""The `itglue` tables from landed pages, in batches: a million contacts never sit in memory at once.
+
+A record that comes on two pages (somebody changed the account while it was read) counts once, as it came first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from o365_etl.errors import ProtocolError
+from o365_etl.normalise import normalise, person_key
+from o365_etl.transform.columns import parse_count, parse_time, rows_to_table
+from o365_etl.transform.decode import decode_all
+from o365_etl.transform.resources import (
+    Adapter,
+    ContactAttributes,
+    Document,
+    Id,
+    LicenseAssetAttributes,
+    LicenseTraits,
+    LocationAttributes,
+    OrganizationAttributes,
+    Phone,
+    Resource,
+)
+
+PAGES_PER_BATCH = 20
+
+Rows = list[tuple[Any, ...]]
+_Record = tuple[str, Any, str | None]  # id, attributes, the integration that owns it
+
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "itglue.organizations": (
+        "organization_id",
+        "name",
+        "short_name",
+        "organization_type",
+        "organization_status",
+        "is_primary",
+        "sync_owner",
+        "updated_at",
+        "name_key",
+        "short_name_key",
+        "resource_url",
+    ),
+    "itglue.contacts": (
+        "contact_id",
+        "organization_id",
+        "first_name",
+        "last_name",
+        "title",
+        "contact_type",
+        "notes",
+        "sync_owner",
+        "updated_at",
+        "name_key",
+        "resource_url",
+    ),
+    "itglue.contact_emails": ("contact_id", "address", "organization_id", "is_primary", "label"),
+    "itglue.contact_phones": ("contact_id", "number", "extension", "is_primary", "label"),
+    "itglue.locations": (
+        "location_id",
+        "organization_id",
+        "name",
+        "is_primary",
+        "address_1",
+        "city",
+        "region",
+        "postal_code",
+        "country",
+        "phone",
+        "updated_at",
+    ),
+    "itglue.license_assets": (
+        "asset_id",
+        "organization_id",
+        "tenant_id",
+        "sku_id",
+        "product_name",
+        "status",
+        "active",
+        "consumed",
+        "unused",
+        "updated_at",
+    ),
+}
+
+
+def itglue_frames(stream: str, pages: Iterable[bytes]) -> Iterator[dict[str, pa.Table]]:
+    """The tables of one stream (`organizations`, `contacts`, `locations`, `license_assets`), a batch at a time.
+
+    Each batch holds the rows of at most `PAGES_PER_BATCH` pages under the tables' full names; at least one batch comes,
+    empty if the stream is. Raises `ProtocolError` for another stream, `LocalError` for landed bytes that are no JSON.
+    """
+    if stream not in _STREAMS:
+        raise ProtocolError(f"IT Glue has no stream {stream!r}", code="stream")
+    attributes, to_rows = _STREAMS[stream]
+    documents = decode_all(pages, Document[Resource[attributes]])  # type: ignore[valid-type]  # a run-time type
+    seen: set[int | str] = set()
+    first = True
+    while (batch := list(islice(documents, PAGES_PER_BATCH))) or first:
+        first = False
+        records = [record for document in batch for record in _records(document, seen)]
+        yield {name: rows_to_table(name, _NAMES[name], rows) for name, rows in to_rows(records).items()}
+
+
+def _records(document: Document[Resource[Any]], seen: set[int | str]) -> Iterator[_Record]:
+    owners = _owners(document.included or ())
+    for resource in document.data or ():
+        if resource.id is None or resource.attributes is None:
+            continue
+        id_ = str(resource.id)
+        # As numbers, the ids of a million records take a third of the memory.
+        token = int(id_) if id_.isdecimal() and id_.isascii() and not id_.startswith("0") else id_
+        if token in seen:
+            continue
+        seen.add(token)
+        links = resource.relationships.adapters() if resource.relationships else ()
+        names = {owners[key] for link in links if (key := str(link.id)) in owners}
+        yield id_, resource.attributes, ", ".join(sorted(names)) or None
+
+
+def _owners(included: Iterable[Adapter]) -> dict[str, str]:
+    """The integration behind each adapter row whose `sync` is true, by the row's id."""
+    return {
+        str(adapter.id): adapter.attributes.adapter_type_name or "unknown"
+        for adapter in included
+        if adapter.attributes and adapter.attributes.sync and "adapter" in (adapter.type or "adapter")
+    }
+
+
+def _organizations(records: Sequence[_Record]) -> dict[str, Rows]:
+    rows: Rows = []
+    for id_, item, owner in records:
+        rows.append(
+            (
+                id_,
+                item.name,
+                item.short_name or None,
+                item.organization_type_name,
+                item.organization_status_name,
+                item.primary is True,
+                owner,
+                parse_time(item.updated_at),
+                _key(item.name),
+                _key(item.short_name),
+                item.resource_url,
+            )
+        )
+    return {"itglue.organizations": rows}
+
+
+def _contacts(records: Sequence[_Record]) -> dict[str, Rows]:
+    contacts: Rows = []
+    emails: Rows = []
+    phones: Rows = []
+    for id_, item, owner in records:
+        organization_id = _text(item.organization_id)
+        contacts.append(
+            (
+                id_,
+                organization_id,
+                item.first_name or None,
+                item.last_name or None,
+                item.title or None,
+                item.contact_type_name,
+                item.notes,
+                owner,
+                parse_time(item.updated_at),
+                person_key(item.first_name, item.last_name),
+                item.resource_url,
+            )
+        )
+        emails += _emails(id_, organization_id, item)
+        phones += _phones(id_, item)
+    return {"itglue.contacts": contacts, "itglue.contact_emails": emails, "itglue.contact_phones": phones}
+
+
+def _emails(contact_id: str, organization_id: str | None, item: ContactAttributes) -> Iterable[tuple[Any, ...]]:
+    """Each address once; where it stands twice, the primary entry counts."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for email in item.contact_emails or ():
+        address = normalise(email.value or "")
+        if address and (address not in found or email.primary):
+            found[address] = (contact_id, address, organization_id, email.primary is True, email.label_name)
+    return found.values()
+
+
+def _phones(contact_id: str, item: ContactAttributes) -> Iterable[tuple[Any, ...]]:
+    """Each number once; where it stands twice, the primary entry counts."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for phone in item.contact_phones or ():
+        number = (_text(phone.value) or "").strip()
+        if number and (number not in found or phone.primary):
+            found[number] = _phone_row(contact_id, number, phone)
+    return found.values()
+
+
+def _phone_row(contact_id: str, number: str, phone: Phone) -> tuple[Any, ...]:
+    return contact_id, number, _text(phone.extension), phone.primary is True, phone.label_name
+
+
+def _locations(records: Sequence[_Record]) -> dict[str, Rows]:
+    rows: Rows = []
+    for id_, item, _ in records:
+        rows.append(
+            (
+                id_,
+                _text(item.organization_id),
+                item.name,
+                item.primary is True,
+                item.address_1 or None,
+                item.city or None,
+                item.region_name or None,
+                _text(item.postal_code),
+                item.country_name or None,
+                _text(item.phone),
+                parse_time(item.updated_at),
+            )
+        )
+    return {"itglue.locations": rows}
+
+
+def _license_assets(records: Sequence[_Record]) -> dict[str, Rows]:
+    rows: Rows = []
+    for id_, item, _ in records:
+        traits = item.traits or LicenseTraits()
+        rows.append(
+            (
+                id_,
+                _text(item.organization_id),
+                traits.tenant_id.lower() if traits.tenant_id else None,
+                traits.sku_id.lower() if traits.sku_id else None,
+                traits.product_name or None,
+                traits.status or None,
+                *(parse_count(_text(count)) for count in (traits.active, traits.consumed, traits.unused)),
+                parse_time(item.updated_at),
+            )
+        )
+    return {"itglue.license_assets": rows}
+
+
+def _key(name: str | None) -> str | None:
+    return normalise(name) or None if name else None
+
+
+def _text(value: Id | None) -> str | None:
+    return str(value) or None if value is not None else None
+
+
+_STREAMS: Mapping[str, tuple[Any, Callable[[Sequence[_Record]], dict[str, Rows]]]] = {
+    "organizations": (OrganizationAttributes, _organizations),
+    "contacts": (ContactAttributes, _contacts),
+    "locations": (LocationAttributes, _locations),
+    "license_assets": (LicenseAssetAttributes, _license_assets),
+}

@@ -1,0 +1,114 @@
+"""A small simulated world, its configuration, and the way to sync it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o365_etl.config import Settings, load_settings
+from o365_etl.pipeline import publishing, reading, relating, reporting
+from o365_etl.pipeline.workspace import Workspace
+from o365_etl.simulator import (
+    Estate,
+    Fault,
+    FaultPlan,
+    SimContact,
+    SimEmail,
+    SimOrganization,
+    SimTenant,
+    Simulator,
+    SimUser,
+)
+
+
+class World:
+    """A running simulator and one installation against it."""
+
+    def __init__(self, simulator: Simulator, folder: Path) -> None:
+        self.simulator = simulator
+        self.folder = folder
+        self.config = folder / "o365_etl.toml"
+        self.config.write_text(simulator.settings_toml(data_dir="data"), encoding="utf-8")
+        self._runs = 0
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are in the file now."""
+        return load_settings(self.config)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The installation."""
+        return Workspace.of(self.settings)
+
+    def configure(self, text: str) -> None:
+        """Append to the configuration."""
+        self.config.write_text(self.config.read_text(encoding="utf-8") + "\n" + text, encoding="utf-8")
+
+    def add_fault(self, fault: Fault) -> None:
+        """From now on this goes wrong."""
+        self.simulator.faults.add(fault)
+
+    def heal(self) -> None:
+        """From now on nothing goes wrong."""
+        self.simulator.faults.clear()
+
+    def sync(self, tenants: tuple[str, ...] = (), *, only_failed: bool = False) -> reading.Certified:
+        """A whole sync by calling the verbs, without Dagster."""
+        self._runs += 1
+        run_id = f"run-{self._runs}"
+        workspace = self.workspace
+        with workspace.writing(run_id, "test", wait_seconds=5):
+            plan = reading.plan_shards(workspace, tenants, only_failed=only_failed)
+            results = [r for shard in plan.shards for r in reading.read_shard(workspace, shard, run_id)]
+            done = reading.certify(workspace, run_id, plan, results)
+            reading.load_it_glue(workspace, reading.read_it_glue(workspace, run_id))
+            relating.match_organizations(workspace)
+            relating.match_contacts(workspace)
+            relating.compare(workspace)
+            relating.remember(workspace)
+            publishing.publish(workspace, run_id)
+        return done
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of the published copy."""
+        return [tuple(row.values()) for row in reporting.query(self.workspace, sql)]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Starts a simulator on an estate and makes an installation for it; any number of them."""
+    with ExitStack() as stack:
+
+        def begin(estate: Estate, **options: Any) -> World:
+            folder = tmp_path / f"world-{len(list(tmp_path.glob('world-*')))}"
+            folder.mkdir()
+            simulator = Simulator(estate, faults=FaultPlan(), folder=folder / "simulator", **options)
+            return World(stack.enter_context(simulator), folder)
+
+        yield begin
+
+
+@pytest.fixture
+def contoso() -> Estate:
+    """Two healthy tenants, their organizations, and contacts for some of their users."""
+    contoso_users = [
+        SimUser.person("Anna", "Berg", "contoso.example"),
+        SimUser.person("Bo", "Dahl", "contoso.example"),
+        SimUser.person("Cy", "Eek", "contoso.example"),
+    ]
+    return Estate.build(
+        tenants=[
+            SimTenant("Contoso", users=contoso_users),
+            SimTenant("Fabrikam Ltd", users=[SimUser.person("Di", "Falk", "fabrikamltd.example")]),
+        ],
+        organizations=[SimOrganization("Contoso", 101), SimOrganization("Fabrikam GmbH", 102)],
+        contacts=[
+            SimContact(101, "Anna", "Berg", emails=[SimEmail("anna.berg@contoso.example", primary=True)]),
+            SimContact(101, "Bo", "Dahl"),
+        ],
+    )
