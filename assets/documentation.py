@@ -7,7 +7,7 @@ import dagster as dg
 from assets.failures import reported
 from assets.resources import Installation
 from assets.specs import key, spec, tables_of
-from o365_etl.pipeline import reading
+from o365_etl.pipeline import documentation as reading
 
 TABLES = tables_of("itglue")
 

@@ -16,7 +16,8 @@ from assets.failures import reported
 from assets.resources import Installation
 from assets.specs import counted, out, tables_of
 from o365_etl.graph.model import TenantResult
-from o365_etl.pipeline import reading
+from o365_etl.pipeline import microsoft as reading
+from o365_etl.pipeline import planning
 
 TABLES = (*tables_of("m365"), "sync.tenants")
 
@@ -32,7 +33,7 @@ class SyncConfig(dg.Config):
 def plan_shards(config: SyncConfig, installation: Installation) -> Iterator[Any]:
     """Ask every connection for its tenants and cut them into shards."""
     with reported():
-        plan = reading.plan_shards(installation.workspace, config.tenants, only_failed=config.only_failed)
+        plan = planning.plan_shards(installation.workspace, config.tenants, only_failed=config.only_failed)
     for shard in plan.shards:
         yield dg.DynamicOutput(msgspec.to_builtins(shard), mapping_key=str(shard.number), output_name="shards")
     yield dg.Output(msgspec.to_builtins(plan), output_name="plan")
@@ -42,7 +43,7 @@ def plan_shards(config: SyncConfig, installation: Installation) -> Iterator[Any]
 def read_shard(context: dg.OpExecutionContext, installation: Installation, shard: Any) -> Any:
     """Read the tenants of one shard into the landing zone."""
     with reported():
-        results = reading.read_shard(installation.workspace, msgspec.convert(shard, reading.Shard), context.run.run_id)
+        results = reading.read_shard(installation.workspace, msgspec.convert(shard, planning.Shard), context.run.run_id)
     return msgspec.to_builtins(results)
 
 
@@ -50,7 +51,7 @@ def read_shard(context: dg.OpExecutionContext, installation: Installation, shard
 def certify(context: dg.OpExecutionContext, installation: Installation, plan: Any, results: list[Any]) -> Iterator[Any]:
     """Load what was read completely; what was not keeps its old rows and is marked."""
     outcomes = [msgspec.convert(result, TenantResult) for shard in results for result in shard]
-    planned = msgspec.convert(plan, reading.Plan)
+    planned = msgspec.convert(plan, planning.Plan)
     with reported():
         done = reading.certify(installation.workspace, context.run.run_id, planned, outcomes)
     for table in TABLES:

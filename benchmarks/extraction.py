@@ -105,17 +105,17 @@ def ours(config: Path, *, load: bool) -> dict[str, Any]:
     import shutil
 
     from o365_etl.config import load_settings
-    from o365_etl.pipeline import reading
-    from o365_etl.pipeline.workspace import Workspace
+    from o365_etl.pipeline import microsoft, planning
+    from o365_etl.pipeline.workspace import Workspace, now
 
     settings = load_settings(config)
     shutil.rmtree(settings.data_dir, ignore_errors=True)
     workspace = Workspace.of(settings)
-    plan = reading.plan_shards(workspace)
-    results = [result for shard in plan.shards for result in reading.read_shard(workspace, shard, "bench")]
+    plan = planning.plan_shards(workspace)
+    results = [result for shard in plan.shards for result in microsoft.read_shard(workspace, shard, "bench")]
     if load:
-        workspace.state.start_run("bench", "manual", reading.now())
-        reading.certify(workspace, "bench", plan, results)
+        workspace.state.start_run("bench", "manual", now())
+        microsoft.certify(workspace, "bench", plan, results)
     return {"requests": sum(receipt.requests for result in results for receipt in result.receipts) + 2 * len(results)}
 
 
@@ -124,7 +124,7 @@ def _imported() -> None:
     import orjson  # noqa: F401
     import requests  # noqa: F401
 
-    from o365_etl.pipeline import reading  # noqa: F401
+    from o365_etl.pipeline import microsoft  # noqa: F401
 
 
 if __name__ == "__main__":

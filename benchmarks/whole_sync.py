@@ -52,7 +52,7 @@ def through_dagster(config: Path) -> dict[str, Any]:
 def directly(config: Path) -> dict[str, Any]:
     """The same verbs and the same checks, one after the other."""
     from o365_etl.config import load_settings
-    from o365_etl.pipeline import publishing, reading, relating, watching
+    from o365_etl.pipeline import documentation, microsoft, planning, publishing, relating, watching
     from o365_etl.pipeline.workspace import Workspace
     from o365_etl.tables import TABLES
 
@@ -79,11 +79,11 @@ def directly(config: Path) -> dict[str, Any]:
             find(workspace)
 
     with workspace.writing("bench", "bench", wait_seconds=0):
-        plan = timed("plan", lambda: reading.plan_shards(workspace))
-        results = timed("read", lambda: [r for s in plan.shards for r in reading.read_shard(workspace, s, "bench")])
-        done = timed("load", lambda: reading.certify(workspace, "bench", plan, results))
-        receipts = timed("read IT Glue", lambda: reading.read_it_glue(workspace, "bench"))
-        timed("load IT Glue", lambda: reading.load_it_glue(workspace, receipts))
+        plan = timed("plan", lambda: planning.plan_shards(workspace))
+        results = timed("read", lambda: [r for s in plan.shards for r in microsoft.read_shard(workspace, s, "bench")])
+        done = timed("load", lambda: microsoft.certify(workspace, "bench", plan, results))
+        receipts = timed("read IT Glue", lambda: documentation.read_it_glue(workspace, "bench"))
+        timed("load IT Glue", lambda: documentation.load_it_glue(workspace, receipts))
         timed("match organizations", lambda: relating.match_organizations(workspace))
         timed("match contacts", lambda: relating.match_contacts(workspace))
         timed("compare", lambda: relating.compare(workspace))

@@ -15,6 +15,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -396,7 +397,7 @@ def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
             continue
         path = name.removeprefix(ENV_PREFIX).lower().split("__")
         node: Any = raw
-        for here, after in zip(path, path[1:], strict=False):
+        for here, after in pairwise(path):
             node = _step(node, here, [] if after.isdigit() else {}, name)
         _assign(node, path[-1], _toml_value(text), name)
 

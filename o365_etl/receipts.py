@@ -47,6 +47,12 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """True if the read may replace what is known: it was followed to its end and believed."""
         return self.state in ("ok", "degraded")
 
+    @property
+    def sentence(self) -> str:
+        """How it went and what to do, for the sync log."""
+        what = (self.message or self.reason or "").rstrip(".")
+        return " ".join(part for part in (f"{self.state}: {what}.", self.remedy) if part)
+
 
 class StreamWriter(Protocol):
     """Takes the answers of one stream, in order, and ends with exactly one of `commit` or `abandon`."""

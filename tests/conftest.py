@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from o365_etl.config import Settings, load_settings
-from o365_etl.pipeline import publishing, reading, relating, reporting
+from o365_etl.pipeline import documentation, microsoft, planning, publishing, relating, reporting
 from o365_etl.pipeline.workspace import Workspace
 from o365_etl.simulator import (
     Estate,
@@ -57,16 +57,16 @@ class World:
         """From now on nothing goes wrong."""
         self.simulator.faults.clear()
 
-    def sync(self, tenants: tuple[str, ...] = (), *, only_failed: bool = False) -> reading.Certified:
+    def sync(self, tenants: tuple[str, ...] = (), *, only_failed: bool = False) -> microsoft.Certified:
         """A whole sync by calling the verbs, without Dagster."""
         self._runs += 1
         run_id = f"run-{self._runs}"
         workspace = self.workspace
         with workspace.writing(run_id, "test", wait_seconds=5):
-            plan = reading.plan_shards(workspace, tenants, only_failed=only_failed)
-            results = [r for shard in plan.shards for r in reading.read_shard(workspace, shard, run_id)]
-            done = reading.certify(workspace, run_id, plan, results)
-            reading.load_it_glue(workspace, reading.read_it_glue(workspace, run_id))
+            plan = planning.plan_shards(workspace, tenants, only_failed=only_failed)
+            results = [r for shard in plan.shards for r in microsoft.read_shard(workspace, shard, run_id)]
+            done = microsoft.certify(workspace, run_id, plan, results)
+            documentation.load_it_glue(workspace, documentation.read_it_glue(workspace, run_id))
             relating.match_organizations(workspace)
             relating.match_contacts(workspace)
             relating.compare(workspace)

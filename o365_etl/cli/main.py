@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 
 import click
@@ -18,6 +19,8 @@ def main() -> None:
 
     Start with `o365-etl demo`: it syncs a whole simulated MSP and needs no account anywhere.
     """
+    # Files of libraries (DuckDB's write-ahead log, Dagster's runs) follow it: people's data is for this user alone.
+    os.umask(0o077)
 
 
 for command in (demo, simulate, sync, status, logs, match, explain, query):

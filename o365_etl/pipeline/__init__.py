@@ -1,11 +1,14 @@
 """The use cases: what the Dagster assets, the command line and the review website call.
 
-    workspace   opens what one installation consists of
-    reading     which tenants, read them in shards, load what is certified
-    relating    match, compare, history
-    publishing  the copy that analysts open
-    reporting   status, summary, explain: questions about what is there
-    progress    tells whoever listens how far a long verb is
+    workspace      opens what one installation consists of
+    planning       which tenants to read
+    microsoft      read them in shards, load what is certified
+    documentation  the same for IT Glue
+    relating       match, compare, history
+    publishing     the copy that analysts open
+    watching       what a person should look at after a sync
+    reporting      status, summary, explain: questions about what is there
+    progress       tells whoever listens how far a long verb is
 
 Composes the row below (`graph`, `itglue`, `transform`, `matching`, `store`), holds no rule of its own and knows
 nothing of Dagster.

@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from o365_etl.matching.organizations import match_organizations as match_by_rules
+from o365_etl.pipeline.documentation import is_known
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import history, relate
 from o365_etl.store.warehouse import Db
 from o365_etl.tables import HISTORY
 
 MATCHED = ("match.organizations", "match.organization_suggestions")
+# IT Glue streams that a key may be refused: what they would tell is then unknown, not empty.
+OPTIONAL = ("locations", "license_assets")
 COMPARED = ("compare.organizations", "compare.contacts", "compare.licenses")
 
 
@@ -103,9 +106,7 @@ def compare(workspace: Workspace) -> Done:
             db,
             _fresh_tenants(db, set()),
             with_licenses,
-            known={
-                name: workspace.landing.receipt("itglue", name) is not None for name in ("locations", "license_assets")
-            },
+            known={name: is_known(workspace.landing.receipt("itglue", name)) for name in OPTIONAL},
         )
         counts: dict[str, int] = {}
         for name in COMPARED:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from o365_etl.errors import BusyError, ConfigError, O365EtlError
-from o365_etl.pipeline import reading, reporting
+from o365_etl.pipeline import microsoft, planning, reporting
+from o365_etl.pipeline.workspace import now
 from o365_etl.simulator import Estate, Fault, SimLicense, SimOrganization, SimTenant, SimUser
 from tests.conftest import World
 
@@ -288,12 +289,12 @@ def test_the_landing_zone_replays_without_the_network(start: Start, contoso: Est
     world = start(contoso)
     world.sync()
     workspace = world.workspace
-    plan = reading.plan_shards(workspace)
-    results = [r for shard in plan.shards for r in reading.read_shard(workspace, shard, "again")]
+    plan = planning.plan_shards(workspace)
+    results = [r for shard in plan.shards for r in microsoft.read_shard(workspace, shard, "again")]
     workspace.warehouse.path.unlink()
     world.simulator.reset_log()
-    workspace.state.start_run("again", "test", reading.now())
-    done = reading.certify(workspace, "again", plan, results)
+    workspace.state.start_run("again", "test", now())
+    done = microsoft.certify(workspace, "again", plan, results)
 
     assert done.rows["m365.users"] == 4
     assert world.simulator.requests == []

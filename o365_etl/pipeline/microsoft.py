@@ -1,195 +1,36 @@
-"""Which tenants to read, reading them in shards, and loading what is certified.
-
-    plan_shards   connections → discovered tenants → shards (plain data, so that any executor can carry them)
-    read_shard    one shard → landing zone, one result a tenant
-    certify       results → `m365.*` and `sync.tenants`; only certified streams replace rows
-    read_it_glue, load_it_glue   the same for IT Glue
+"""Read shards of tenants, and load what is certified: results → `m365.*`, `sync.tenants` and the sync log.
 
 Reading needs the landing zone alone, so a shard can be read wherever that folder is; loading is the one writer's.
+What does not live here: which tenants (`planning`).
 """
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 import pyarrow as pa
 
-from o365_etl.config import Settings
-from o365_etl.errors import ConfigError, O365EtlError, ProtocolError
-from o365_etl.graph.discovery import discover
-from o365_etl.graph.model import Discovery, TenantResult, TenantTarget
+from o365_etl.errors import ProtocolError
+from o365_etl.graph.model import TenantResult, TenantTarget
 from o365_etl.graph.reader import read_tenants
 from o365_etl.graph.session import GraphSession
-from o365_etl.itglue.client import ItGlueClient
-from o365_etl.itglue.reader import read_itglue
 from o365_etl.pipeline import progress
+from o365_etl.pipeline.planning import Plan, Shard
 from o365_etl.pipeline.workspace import Workspace, now
-from o365_etl.receipts import Receipt
 from o365_etl.store.warehouse import Db
 from o365_etl.tables import TABLES
-from o365_etl.transform.itglue import itglue_frames
 from o365_etl.transform.tenant import TenantContext, tenant_frames
 
-log = logging.getLogger(__name__)
-
 M365_TABLES = tuple(name for name in TABLES if name.startswith("m365."))
-ITGLUE_TABLES = tuple(name for name in TABLES if name.startswith("itglue."))
-ITGLUE_STREAMS = {
-    "organizations": ("itglue.organizations",),
-    "contacts": ("itglue.contacts", "itglue.contact_emails", "itglue.contact_phones"),
-    "locations": ("itglue.locations",),
-    "license_assets": ("itglue.license_assets",),
-}
 # What must be certified for a tenant's rows to count as fresh; mailboxes and sign-ins degrade alone.
 CORE_STREAMS = ("tenants", "domains", "users", "licenses")
 # Frames to be written together: table → (tenant id, its frame).
 Batch = dict[str, list[tuple[str, pa.Table]]]
 # Rows held in memory between two writes to the warehouse.
 LOAD_BATCH_ROWS = 50_000
-
-
-class Shard(msgspec.Struct, frozen=True):
-    """Tenants that are read together."""
-
-    number: int
-    targets: list[TenantTarget]
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What one sync sets out to read. `excluded` tenants are known but left out by the configuration;
-    `unlisted` ones were read earlier, and a complete list of the connection no longer names them.
-    """
-
-    shards: list[Shard]
-    excluded: list[TenantTarget]
-    unlisted: list[TenantTarget]
-    problems: list[str]
-
-    @property
-    def tenants(self) -> int:
-        """How many tenants will be read."""
-        return sum(len(shard.targets) for shard in self.shards)
-
-
-def plan_shards(workspace: Workspace, tenants: Sequence[str] = (), *, only_failed: bool = False) -> Plan:
-    """Ask every connection for its tenants and cut them into shards.
-
-    `tenants` narrows to these (id, domain or exact name), `only_failed` to those whose last read was not complete.
-    Raises `ConfigError` if a named tenant is not found, and the connection's own error if none could be listed.
-    """
-    settings = workspace.settings
-    settings.check_secrets()
-    if not settings.connections:
-        raise ConfigError("no connection is configured", remedy="Add [[connections]]: docs/connect.md.")
-    known = _known_tenants(workspace)
-    targets: dict[str, TenantTarget] = {}
-    unlisted: dict[str, TenantTarget] = {}
-    problems: list[O365EtlError] = []
-    with GraphSession(settings, threads=settings.limits.threads) as session:
-        # Direct connections last: a tenant configured by itself wins over the partner's listing of it.
-        for connection in sorted(settings.connections, key=lambda c: c.kind == "direct"):
-            found = discover(session, connection)
-            if found.problem is not None:
-                problems.append(found.problem)
-            targets.update((target.tenant_id, target) for target in found.targets)
-            if connection.kind == "partner":
-                _add_known(connection.name, found, known, targets, unlisted)
-    if problems and not targets:
-        raise problems[0]
-    for problem in problems:
-        log.warning("a connection could not list all its tenants: %s", problem.line)
-    excluded = [target for target in targets.values() if _is_excluded(settings, target)]
-    chosen = [target for target in targets.values() if not _is_excluded(settings, target)]
-    if tenants or only_failed:
-        chosen = _narrow(chosen, tenants, known, only_failed=only_failed)
-        excluded, unlisted = [], {}
-    size = settings.limits.shard_size
-    return Plan(
-        shards=[Shard(start // size, chosen[start : start + size]) for start in range(0, len(chosen), size)],
-        excluded=excluded,
-        unlisted=[target for tenant_id, target in unlisted.items() if tenant_id not in targets],
-        problems=[problem.line for problem in problems],
-    )
-
-
-def _known_tenants(workspace: Workspace) -> dict[str, dict[str, str | None]]:
-    """What `sync.tenants` and `m365.tenants` say of every tenant seen so far."""
-    with workspace.tables() as db:
-        rows = db.rows(
-            "SELECT s.tenant_id, s.status, s.connection, coalesce(t.display_name, s.display_name), t.microsoft_name,"
-            " t.default_domain, t.initial_domain"
-            " FROM sync.tenants s LEFT JOIN m365.tenants t USING (tenant_id)"
-        )
-    names = ("status", "connection", "display_name", "microsoft_name", "default_domain", "initial_domain")
-    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
-
-
-def _add_known(
-    connection: str,
-    found: Discovery,
-    known: dict[str, dict[str, str | None]],
-    targets: dict[str, TenantTarget],
-    unlisted: dict[str, TenantTarget],
-) -> None:
-    """Tenants of this connection that the listing does not name: read them all the same if the listing is
-    incomplete (absent is not gone), set them aside if it is complete.
-    """
-    for tenant_id, facts in known.items():
-        if facts["connection"] != connection or tenant_id in targets:
-            continue
-        target = TenantTarget(
-            tenant_id=tenant_id,
-            connection=connection,
-            kind="partner",
-            display_name=facts["display_name"],
-            default_domain=facts["default_domain"],
-        )
-        (unlisted if found.complete else targets)[tenant_id] = target
-
-
-def _is_excluded(settings: Settings, target: TenantTarget) -> bool:
-    excluded = {entry.strip().lower() for entry in settings.selection_for(target.connection).exclude_tenants}
-    return bool(excluded & {target.tenant_id.lower(), (target.default_domain or "").lower()} - {""})
-
-
-def _narrow(
-    targets: list[TenantTarget],
-    tenants: Sequence[str],
-    known: dict[str, dict[str, str | None]],
-    *,
-    only_failed: bool,
-) -> list[TenantTarget]:
-    names = {target.tenant_id: _names_of(target, known.get(target.tenant_id, {})) for target in targets}
-    for wanted in tenants:
-        if not any(wanted.strip().lower() in own for own in names.values()):
-            raise ConfigError(
-                f"no tenant is known as {wanted!r}", remedy="Give its id, one of its domains or its exact name."
-            )
-    wanted_names = {wanted.strip().lower() for wanted in tenants}
-    failed = {tenant_id for tenant_id, facts in known.items() if facts["status"] not in ("ok", "excluded")}
-    return [
-        target
-        for target in targets
-        if (not tenants or names[target.tenant_id] & wanted_names)
-        and (not only_failed or target.tenant_id in failed or target.tenant_id not in known)
-    ]
-
-
-def _names_of(target: TenantTarget, facts: dict[str, str | None]) -> set[str]:
-    names = (
-        target.tenant_id,
-        target.display_name,
-        target.default_domain,
-        facts.get("display_name"),
-        facts.get("microsoft_name"),
-        facts.get("default_domain"),
-        facts.get("initial_domain"),
-    )
-    return {name.strip().lower() for name in names if name}
 
 
 def read_shard(workspace: Workspace, shard: Shard, read_id: str) -> list[TenantResult]:
@@ -313,8 +154,7 @@ def _tenant_rows(db: Db, plan: Plan, results: Sequence[TenantResult], at: dateti
         rows.append(_tenant_row(result.target, result.tenant_id) | _outcome(result))
         if result.status == "ok":
             rows[-1]["last_ok_at"] = at
-    for target in plan.excluded:
-        rows.append(_tenant_row(target, None) | {"status": "excluded"})
+    rows += [_tenant_row(target, None) | {"status": "excluded"} for target in plan.excluded]
     for target in plan.unlisted:
         remedy = "The partner tenant no longer lists it: renew the relationship, or exclude or disconnect it."
         rows.append(_tenant_row(target, None) | {"status": "failed", "error_code": "not_listed", "remedy": remedy})
@@ -382,64 +222,9 @@ def _log_entries(plan: Plan, results: Sequence[TenantResult], at: datetime) -> l
                 "level": "error" if receipt.state == "failed" else "info",
                 "tenant_id": tenant_id,
                 "stream": receipt.stream,
-                "message": f"{receipt.state}: {receipt.message or receipt.reason}. {receipt.remedy or ''}".strip(),
+                "message": receipt.sentence,
             }
             for receipt in result.receipts
             if receipt.state in ("failed", "degraded")
         ]
     return entries
-
-
-def read_it_glue(workspace: Workspace, run_id: str) -> list[Receipt]:
-    """Crawl IT Glue into the landing zone. Raises the first error of a stream the job cannot do without."""
-    settings = workspace.settings
-    with ItGlueClient(settings.itglue, settings.ca_bundle) as client:
-        receipts = read_itglue(client, workspace.landing, run_id)
-    at = now()
-    entries: list[dict[str, object]] = [
-        {
-            "at": at,
-            "level": "error" if receipt.state == "failed" else "warning",
-            "stream": f"itglue.{receipt.stream}",
-            "message": f"{receipt.state}: {receipt.message or receipt.reason}. {receipt.remedy or ''}".strip(),
-        }
-        for receipt in receipts
-        if receipt.state in ("failed", "degraded")
-    ]
-    workspace.state.log_many(run_id, entries)
-    for receipt in receipts:
-        if receipt.state == "failed" and receipt.stream in ("organizations", "contacts"):
-            raise _it_glue_error(receipt)
-    return receipts
-
-
-def _it_glue_error(receipt: Receipt) -> O365EtlError:
-    return O365EtlError(
-        f"IT Glue {receipt.stream} could not be read completely: {receipt.message}",
-        code=receipt.error_code,
-        remedy=receipt.remedy,
-    )
-
-
-def load_it_glue(workspace: Workspace, receipts: Sequence[Receipt]) -> dict[str, int]:
-    """Replace the IT Glue tables of every certified stream; rows per table afterwards."""
-    with workspace.tables() as db:
-        for receipt in receipts:
-            if receipt.certified and receipt.stream in ITGLUE_STREAMS:
-                with db.transaction():
-                    _load_stream(workspace, db, receipt.stream)
-        return {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in ITGLUE_TABLES}
-
-
-def _load_stream(workspace: Workspace, db: Db, stream: str) -> None:
-    for name in ITGLUE_STREAMS[stream]:
-        db.execute(f"DELETE FROM {name}")
-    for frames in itglue_frames(stream, _pages(workspace, stream)):
-        for name, frame in frames.items():
-            db.append(name, frame)
-
-
-def _pages(workspace: Workspace, stream: str) -> Iterator[bytes]:
-    for part, body in workspace.landing.read("itglue", stream):
-        if part == stream:
-            yield body

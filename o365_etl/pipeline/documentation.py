@@ -1,0 +1,86 @@
+"""Read IT Glue into the landing zone, and replace the `itglue` tables of every stream that was read to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from o365_etl.errors import O365EtlError
+from o365_etl.itglue.client import ItGlueClient
+from o365_etl.itglue.reader import read_itglue
+from o365_etl.pipeline.workspace import Workspace, now
+from o365_etl.receipts import Receipt
+from o365_etl.store.warehouse import Db
+from o365_etl.tables import TABLES
+from o365_etl.transform.itglue import itglue_frames
+
+ITGLUE_TABLES = tuple(name for name in TABLES if name.startswith("itglue."))
+STREAMS = {
+    "organizations": ("itglue.organizations",),
+    "contacts": ("itglue.contacts", "itglue.contact_emails", "itglue.contact_phones"),
+    "locations": ("itglue.locations",),
+    "license_assets": ("itglue.license_assets",),
+}
+# Without these two there is nothing to match with.
+NEEDED = ("organizations", "contacts")
+
+
+def read_it_glue(workspace: Workspace, run_id: str) -> list[Receipt]:
+    """Crawl IT Glue into the landing zone. Raises the first error of a stream the job cannot do without."""
+    settings = workspace.settings
+    with ItGlueClient(settings.itglue, settings.ca_bundle) as client:
+        receipts = read_itglue(client, workspace.landing, run_id)
+    at = now()
+    entries: list[dict[str, object]] = [
+        {
+            "at": at,
+            "level": "error" if receipt.state == "failed" else "warning",
+            "stream": f"itglue.{receipt.stream}",
+            "message": receipt.sentence,
+        }
+        for receipt in receipts
+        if receipt.state in ("failed", "degraded")
+    ]
+    workspace.state.log_many(run_id, entries)
+    for receipt in receipts:
+        if receipt.state == "failed" and receipt.stream in NEEDED:
+            raise _it_glue_error(receipt)
+    return receipts
+
+
+def _it_glue_error(receipt: Receipt) -> O365EtlError:
+    return O365EtlError(
+        f"IT Glue {receipt.stream} could not be read completely: {receipt.message}",
+        code=receipt.error_code,
+        remedy=receipt.remedy,
+    )
+
+
+def load_it_glue(workspace: Workspace, receipts: Sequence[Receipt]) -> dict[str, int]:
+    """Replace the IT Glue tables of every certified stream; rows per table afterwards."""
+    with workspace.tables() as db:
+        for receipt in receipts:
+            if is_known(receipt):
+                with db.transaction():
+                    _load_stream(workspace, db, receipt.stream)
+        return {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in ITGLUE_TABLES}
+
+
+def is_known(receipt: Receipt | None) -> bool:
+    """True if the stream was read. One that the key may not read, or the server does not offer, was landed empty:
+    that is no answer, and must not empty a table.
+    """
+    return receipt is not None and receipt.certified and receipt.reason not in ("forbidden", "unsupported")
+
+
+def _load_stream(workspace: Workspace, db: Db, stream: str) -> None:
+    for name in STREAMS[stream]:
+        db.execute(f"DELETE FROM {name}")
+    for frames in itglue_frames(stream, _pages(workspace, stream)):
+        for name, frame in frames.items():
+            db.append(name, frame)
+
+
+def _pages(workspace: Workspace, stream: str) -> Iterator[bytes]:
+    for part, body in workspace.landing.read("itglue", stream):
+        if part == stream:
+            yield body
