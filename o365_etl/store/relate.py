@@ -23,8 +23,18 @@ from o365_etl.tables import TABLES
 # Rules for contacts after a person's decision, strongest first; the SQL of each is match_pairs_{rule}.sql.
 RULES = ("link", "alias", "username", "full_name")
 # Users matched or compared by one statement: bounds the memory that joins and sorted addresses take.
-USERS_PER_BATCH = 100_000
+USERS_PER_BATCH = 200_000
+COMPARED_PER_BATCH = 150_000
 _MATCHING = ("decided", "linked", "taken", "pool_users", "pool_contacts", "pool_emails", "pairs", "settled", "rivals")
+_FIELDS = next(column.values for column in TABLES["compare.contacts"].columns if column.name == "field")
+_SIDES = (
+    "tenant_id",
+    "user_id",
+    "organization_id",
+    "contact_id",
+    "user_principal_name",
+    *(f"{side}_{field}" for side in "mi" for field in _FIELDS),
+)
 
 
 class UserDecision(Protocol):
@@ -81,31 +91,29 @@ def match_contacts(
     """
     with (
         _fresh(db, fresh),
-        db.transaction(),
         db.registered(user_decisions=_decision_table(decisions), user_links=_link_table(links)),
         _temporary(db, *_MATCHING),
     ):
         db.run_file("comparable")
         for step in ("match_decided", "match_linked", "match_taken"):
             db.run_file(step)
-        db.execute('DELETE FROM "match".contacts WHERE tenant_id IN (SELECT tenant_id FROM fresh)')
+        db.execute("CREATE OR REPLACE TEMP TABLE settled (u BIGINT, rule VARCHAR, contact_id VARCHAR, seen VARCHAR)")
+        db.execute("CREATE OR REPLACE TEMP TABLE rivals (u BIGINT, contact_id VARCHAR)")
+        # The working tables are filled outside the transaction: DuckDB reads what is not committed on one core only.
         for _ in _batches(db):
-            _match_batch(db)
+            _settle_batch(db)
+        with db.transaction(), _plain_compression(db):
+            db.execute('DELETE FROM "match".contacts WHERE tenant_id IN (SELECT tenant_id FROM fresh)')
+            db.run_file("match_contacts")
 
 
-def _match_batch(db: Db) -> None:
-    db.execute("CREATE OR REPLACE TEMP TABLE settled (u BIGINT, rule VARCHAR, contact_id VARCHAR, seen VARCHAR)")
-    db.execute("CREATE OR REPLACE TEMP TABLE rivals (u BIGINT, contact_id VARCHAR)")
+def _settle_batch(db: Db) -> None:
     for step in ("match_pool_users", "match_pool_contacts", "match_pool_emails"):
         db.run_file(step)
     for rule in RULES:
         db.run_file(f"match_pairs_{rule}")
         db.run_file("match_settle", rule=rule)
         db.run_file("match_rivals", rule=rule)
-        db.execute("DELETE FROM pool_users WHERE u IN (SELECT u FROM settled)")
-        for pool in ("pool_contacts", "pool_emails"):
-            db.execute(f"DELETE FROM {pool} WHERE contact_id IN (SELECT contact_id FROM settled)")
-    db.run_file("match_contacts")
 
 
 def compare(
@@ -120,20 +128,26 @@ def compare(
     connections = pa.table({"connection": pa.array(list(licensed_connections), pa.string())})
     with (
         _fresh(db, fresh),
-        db.transaction(),
         db.registered(licensed_connections=connections),
+        _temporary(db, "contact_sides"),
     ):
         for macro in ("comparable", "digits", "same_phone", "compare_state", "text_value"):
             db.run_file(macro)
-        for name in ("organizations", "contacts", "licenses"):
-            db.execute(f"DELETE FROM compare.{name} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
-        db.run_file("compare_organizations", locations_known=known.get("locations", True))
-        db.run_file("compare_licenses", assets_known=known.get("license_assets", True))
-        # Seven rows a user, all of them text: trying every compression on each column takes longer than comparing.
-        db.execute("SET force_compression = 'dictionary'")
-        for _ in _batches(db):
+        _fill_contact_sides(db)
+        with db.transaction(), _plain_compression(db):
+            for name in ("organizations", "contacts", "licenses"):
+                db.execute(f"DELETE FROM compare.{name} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
+            db.run_file("compare_organizations", locations_known=known.get("locations", True))
+            db.run_file("compare_licenses", assets_known=known.get("license_assets", True))
             db.run_file("compare_contacts")
-        db.execute("SET force_compression = 'auto'")
+
+
+def _fill_contact_sides(db: Db) -> None:
+    # Outside the transaction, for the reason in match_contacts.
+    db.execute(f"CREATE OR REPLACE TEMP TABLE contact_sides ({', '.join(f'{name} VARCHAR' for name in _SIDES)})")
+    last = db.scalar('SELECT max(rowid) FROM "match".contacts')
+    for first in range(0, -1 if last is None else last + 1, COMPARED_PER_BATCH):
+        db.run_file("compare_contact_sides", first=first, last=first + COMPARED_PER_BATCH - 1)
 
 
 def _batches(db: Db) -> Iterator[int]:
@@ -164,6 +178,16 @@ def _fresh(db: Db, fresh: Sequence[str]) -> Iterator[None]:
     with _temporary(db, "fresh", "batch"):
         db.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(fresh)])
         yield
+
+
+@contextmanager
+def _plain_compression(db: Db) -> Iterator[None]:
+    """Millions of rows of text: trying every compression on each column takes longer than making the rows."""
+    db.execute("SET force_compression = 'dictionary'")
+    try:
+        yield
+    finally:
+        db.execute("SET force_compression = 'auto'")
 
 
 @contextmanager

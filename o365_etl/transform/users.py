@@ -116,27 +116,32 @@ def user_table(
 
 def first_text(values: Sequence[str] | None) -> str | None:
     """The first value that is not empty."""
-    return next((value for value in values or () if value), None)
+    for value in values or ():
+        if value:
+            return value
+    return None
 
 
 def user_addresses(user: User) -> dict[str, str]:
     """Every address of a user, normalised, each once under its strongest kind: primary, alias, upn, other."""
-    proxies = [proxy.partition(":") for proxy in user.proxy_addresses or ()]
-    # In order of strength: the first kind an address gets, stays. Spelling is folded last, once per address.
-    spelt = {address: "primary" for prefix, _, address in proxies if prefix == "SMTP"}
-    if user.mail:
-        # Where mail and the main SMTP address differ, the SMTP address is the one mail is sent from.
-        spelt.setdefault(user.mail, "alias" if spelt else "primary")
-    for prefix, _, address in proxies:
-        if prefix.lower() == "smtp":
-            spelt.setdefault(address, "alias")
-    if user.user_principal_name:
-        spelt.setdefault(user.user_principal_name, "upn")
-    for address in user.other_mails or ():
-        spelt.setdefault(address, "other")
     kinds: dict[str, str] = {}
-    for address, kind in spelt.items():
-        kinds.setdefault(normalise(address), kind)
+    aliases = []
+    for proxy in user.proxy_addresses or ():
+        prefix, _, address = proxy.partition(":")
+        if prefix == "SMTP":
+            kinds[normalise(address)] = "primary"
+        elif prefix.lower() == "smtp":
+            aliases.append(normalise(address))
+    # Most users are spelt the same everywhere: an address that stands there as it is needs no second folding.
+    if user.mail and user.mail not in kinds:
+        # Where mail and the main SMTP address differ, the SMTP address is the one mail is sent from.
+        kinds.setdefault(normalise(user.mail), "alias" if kinds else "primary")
+    for address in aliases:
+        kinds.setdefault(address, "alias")
+    if user.user_principal_name and user.user_principal_name not in kinds:
+        kinds.setdefault(normalise(user.user_principal_name), "upn")
+    for address in user.other_mails or ():
+        kinds.setdefault(normalise(address), "other")
     kinds.pop("", None)
     return kinds
 

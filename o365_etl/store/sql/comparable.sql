@@ -2,6 +2,7 @@
 -- same result as normalise(), which costs a call into Python. Searching beats every trimming and replacing function.
 CREATE OR REPLACE TEMP MACRO comparable(value) AS
     CASE
+        WHEN value IS NULL THEN NULL
         WHEN strlen(value) = length(value)
             AND value NOT LIKE '%  %' AND value NOT LIKE ' %' AND value NOT LIKE '% '
             -- What Python calls white space in ASCII besides the blank.

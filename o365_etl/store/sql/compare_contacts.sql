@@ -1,76 +1,8 @@
--- Every matched user of the batch against his contact, field by field. Both sides stand in one wide row, which is then
--- crossed with the names of the fields: cheaper than seven selects or a list of seven structures per user.
--- Needs: batch(tenant_id), the macros.
+-- Every matched user against his contact, field by field. Crossing the wide rows with the names of the fields is cheaper
+-- than seven selects or a list of seven structures per user.
+-- Needs: contact_sides, the macros.
 INSERT INTO compare.contacts BY NAME
-WITH matched AS MATERIALIZED (
-    SELECT tenant_id, user_id, contact_id, organization_id
-    FROM "match".contacts
-    WHERE status = 'matched' AND tenant_id IN (SELECT tenant_id FROM batch)
-),
-addresses AS (
-    SELECT tenant_id, user_id, array_to_string(list_sort(list(address)), ', ') AS addresses
-    FROM m365.user_addresses
-    WHERE kind IN ('primary', 'alias', 'upn') AND tenant_id IN (SELECT tenant_id FROM batch)
-    GROUP BY tenant_id, user_id
-),
-emails AS (
-    SELECT
-        contact_id,
-        -- The only address is the primary one, marked or not.
-        coalesce(min(address) FILTER (is_primary), CASE WHEN count(*) = 1 THEN min(address) END) AS primary_email,
-        array_to_string(list_sort(list(address)), ', ') AS addresses
-    FROM itglue.contact_emails
-    WHERE contact_id IN (SELECT contact_id FROM matched)
-    GROUP BY contact_id
-),
-labelled AS (
-    SELECT
-        contact_id,
-        number,
-        is_primary,
-        coalesce(regexp_matches(label, 'mobile|cell', 'i'), false) AS is_mobile,
-        coalesce(regexp_matches(label, 'fax', 'i'), false) AS is_fax
-    FROM itglue.contact_phones
-    WHERE contact_id IN (SELECT contact_id FROM matched)
-),
-phones AS (
-    SELECT
-        contact_id,
-        coalesce(
-            min(number) FILTER (is_primary AND NOT is_mobile AND NOT is_fax),
-            min(number) FILTER (NOT is_mobile AND NOT is_fax)
-        ) AS phone,
-        coalesce(min(number) FILTER (is_primary AND is_mobile), min(number) FILTER (is_mobile)) AS mobile_phone
-    FROM labelled
-    GROUP BY contact_id
-),
-sides AS (
-    SELECT
-        m.*,
-        u.user_principal_name,
-        text_value(u.given_name) AS m_first_name,
-        text_value(u.surname) AS m_last_name,
-        text_value(u.job_title) AS m_title,
-        text_value(u.user_principal_name) AS m_primary_email,
-        a.addresses AS m_email_addresses,
-        text_value(u.business_phone) AS m_phone,
-        text_value(u.mobile_phone) AS m_mobile_phone,
-        text_value(c.first_name) AS i_first_name,
-        text_value(c.last_name) AS i_last_name,
-        text_value(c.title) AS i_title,
-        e.primary_email AS i_primary_email,
-        e.addresses AS i_email_addresses,
-        text_value(p.phone) AS i_phone,
-        text_value(p.mobile_phone) AS i_mobile_phone
-    FROM matched m
-    JOIN m365.users u ON u.tenant_id = m.tenant_id AND u.user_id = m.user_id
-    JOIN itglue.contacts c ON c.contact_id = m.contact_id
-    LEFT JOIN addresses a ON a.tenant_id = m.tenant_id AND a.user_id = m.user_id
-    LEFT JOIN emails e ON e.contact_id = m.contact_id
-    LEFT JOIN phones p ON p.contact_id = m.contact_id
-    WHERE u.tenant_id IN (SELECT tenant_id FROM batch)
-),
-fields AS (
+WITH fields AS (
     SELECT
         tenant_id,
         user_id,
@@ -96,7 +28,7 @@ fields AS (
             WHEN 'phone' THEN i_phone
             WHEN 'mobile_phone' THEN i_mobile_phone
         END AS i
-    FROM sides
+    FROM contact_sides
     CROSS JOIN (
         VALUES ('first_name'), ('last_name'), ('title'), ('primary_email'), ('email_addresses'), ('phone'), ('mobile_phone')
     ) names(field)

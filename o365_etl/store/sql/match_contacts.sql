@@ -1,5 +1,5 @@
--- Each user of the batch, and where his match stands.
--- Needs: batch, decided, linked, settled, rivals.
+-- Each user of the fresh tenants, and where his match stands.
+-- Needs: fresh, decided, linked, settled, rivals.
 INSERT INTO "match".contacts BY NAME
 WITH claims AS (
     SELECT contact_id, count(DISTINCT u) AS users FROM rivals GROUP BY contact_id
@@ -33,10 +33,10 @@ people AS (
     FROM m365.users u
     LEFT JOIN "match".organizations m ON m.tenant_id = u.tenant_id AND m.status = 'matched'
     LEFT JOIN decided d ON d.tenant_id = u.tenant_id AND d.user_id = u.user_id
-    LEFT JOIN linked l ON l.tenant_id = u.tenant_id AND l.user_id = u.user_id AND NOT u.in_scope
+    LEFT JOIN linked l ON l.tenant_id = u.tenant_id AND l.user_id = u.user_id
     LEFT JOIN settled s ON s.u = u.rowid
     LEFT JOIN candidates k ON k.u = u.rowid
-    WHERE u.tenant_id IN (SELECT tenant_id FROM batch)
+    WHERE u.tenant_id IN (SELECT tenant_id FROM fresh)
 ),
 judged AS (
     SELECT

@@ -13,7 +13,7 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,15 +41,16 @@ def main() -> None:
     parser.add_argument("--suggest-tenants", type=int, default=5_000)
     parser.add_argument("--organizations", type=int, default=10_000)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        results = measure_contacts(Path(folder), args.users, args.tenants, args.memory)
-    results += measure_suggestions(args.suggest_tenants, args.organizations)
     print(f"{'step':<28} {'seconds':>8} {'CPU':>8}")
-    for step, seconds, cpu, note in results:
-        print(f"{step:<28} {seconds:>8.2f} {cpu:>8.2f}   {note}")
+    with tempfile.TemporaryDirectory() as folder:
+        for step, seconds, cpu, note in measure_contacts(Path(folder), args.users, args.tenants, args.memory):
+            print(f"{step:<28} {seconds:>8.2f} {cpu:>8.2f}   {note}", flush=True)
+    step, seconds, cpu, note = measure_suggestions(args.suggest_tenants, args.organizations)
+    print(f"{step:<28} {seconds:>8.2f} {cpu:>8.2f}   {note}")
     print(f"{'peak memory':<28} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:>8.0f} MB")
 
 
+Row = tuple[str, float, float, str]
 Took = tuple[str, float, float]
 
 
@@ -60,29 +61,61 @@ def timed(step: str, run: Callable[[], Any]) -> tuple[Any, Took]:
     return result, (step, time.perf_counter() - start, time.process_time() - start_cpu)
 
 
-def measure_contacts(folder: Path, users: int, tenants: int, memory: str) -> list[tuple[str, float, float, str]]:
-    """Match and compare `users` users with as many contacts, then write the history twice."""
-    results = []
-    with Warehouse(folder, memory_limit=memory).connect({"normalise": normalise}) as db:
+def measure_contacts(folder: Path, users: int, tenants: int, memory: str) -> Iterator[Row]:
+    """Match and compare `users` users with as many contacts, write the history twice, and match a second time.
+
+    Every step opens the warehouse anew, as the steps of a sync do.
+    """
+    warehouse = Warehouse(folder, memory_limit=memory)
+
+    def step(name: str, run: Callable[[Db], Any], note: Callable[[Db], str] = lambda _: "") -> Row:
+        def opened() -> None:
+            with warehouse.connect({"normalise": normalise}) as db:
+                run(db)
+
+        _, took = timed(name, opened)
+        with warehouse.connect() as db:
+            return (*took, note(db))
+
+    with warehouse.connect({"normalise": normalise}) as db:
         fresh = fill(db, users, tenants)
-        _, took = timed("organization evidence", lambda: relate.organization_evidence(db, fresh))
-        results.append((*took, f"{users:,} users"))
-        _, took = timed("match contacts", lambda: relate.match_contacts(db, fresh, [], {}))
-        rules = db.rows('SELECT coalesce(rule, status), count(*) FROM "match".contacts GROUP BY ALL ORDER BY ALL')
-        results.append((*took, ", ".join(f"{rule} {count:,}" for rule, count in rules)))
-        _, took = timed("compare", lambda: relate.compare(db, fresh, ["bench"]))
-        rows = db.scalar("SELECT count(*) FROM compare.contacts")
-        results.append((*took, f"{rows:,} rows"))
-        for note in ("first", "nothing changed"):
-            _, took = timed("history", lambda: write_history(db, datetime.now(UTC), fresh))
-            results.append((*took, note))
-    return results
+    yield step(
+        "organization evidence", lambda db: relate.organization_evidence(db, fresh), lambda _: f"{users:,} users"
+    )
+    yield step("match contacts", lambda db: relate.match_contacts(db, fresh, [], {}), rules_of)
+    yield step("compare", lambda db: relate.compare(db, fresh, ["bench"]), lambda db: rows_of(db, "compare.contacts"))
+    for note in ("first sync", "second sync, nothing changed"):
+        yield step("history", lambda db: write_history(db, datetime.now(UTC), fresh), lambda _, said=note: said)
+    with warehouse.connect() as db:
+        links = links_of(db)
+    yield step("match contacts again", lambda db: relate.match_contacts(db, fresh, [], links), rules_of)
+
+
+def rules_of(db: Db) -> str:
+    """How many users by which rule."""
+    rules = db.rows('SELECT coalesce(rule, status), count(*) FROM "match".contacts GROUP BY ALL ORDER BY ALL')
+    return ", ".join(f"{rule} {count:,}" for rule, count in rules)
+
+
+def rows_of(db: Db, table: str) -> str:
+    """How many rows a table has."""
+    return f"{db.scalar(f'SELECT count(*) FROM {table}'):,} rows"
+
+
+def links_of(db: Db) -> dict[tuple[str, str], str]:
+    """The links a second sync starts with."""
+    rows = db.rows("SELECT tenant_id, user_id, contact_id FROM \"match\".contacts WHERE status = 'matched'")
+    return {(tenant_id, user_id): contact_id for tenant_id, user_id, contact_id in rows}
 
 
 def fill(db: Db, users: int, tenants: int) -> list[str]:
     """Uniform tenants, each with its organization, users and contacts."""
     tenant = "printf('%08x-0000-4000-8000-000000000000', u % $tenants)"
     numbers = {"users": users, "tenants": tenants}
+    # Tenant by tenant, as they are loaded; the contacts below stand in the order of their ids.
+    db.execute(
+        "CREATE TEMP TABLE users_by_tenant AS SELECT u FROM range($users) r(u) ORDER BY u % $tenants, u", numbers
+    )
     insert(
         db,
         "m365.tenants",
@@ -109,26 +142,24 @@ def fill(db: Db, users: int, tenants: int) -> list[str]:
         "m365.users",
         f"SELECT {tenant} AS tenant_id, printf('%08x-1111-4000-8000-%012x', u % 7919, u) AS user_id,"
         " 'user' || u || '@tenant' || u % $tenants || '.example' AS user_principal_name, 'First' || u AS given_name,"
-        " CASE WHEN u % 20 = 0 THEN 'Müller' ELSE 'Last' END || u % 5000 AS surname, 'Clerk' AS job_title,"
+        " CASE WHEN u % 100 = 0 THEN 'Müller' ELSE 'Last' END || u % 5000 AS surname, 'Clerk' AS job_title,"
         " '+1 555 ' || u AS business_phone, CASE WHEN u % 3 = 0 THEN '+1 777 ' || u END AS mobile_phone,"
         " true AS in_scope, false AS is_guest, 'Sales' AS department, 'Member' AS user_type,"
-        " lower('First' || u || ' ' || CASE WHEN u % 20 = 0 THEN 'Müller' ELSE 'Last' END || u % 5000) AS name_key"
-        " FROM range($users) r(u)",
+        " lower('First' || u || ' ' || CASE WHEN u % 100 = 0 THEN 'Müller' ELSE 'Last' END || u % 5000) AS name_key"
+        " FROM users_by_tenant WHERE $users > 0",
         numbers,
     )
-    for kind, address in (
-        ("primary", "'mail' || u || '@tenant' || u % $tenants || '.example'"),
-        ("upn", "'user' || u || '@tenant' || u % $tenants || '.example'"),
-        ("alias", "'u' || u || '@tenant' || u % $tenants || '.example'"),
-        ("alias", "'user' || u || '@tenant' || u % $tenants || '.onmicrosoft.com'"),
-    ):
-        insert(
-            db,
-            "m365.user_addresses",
-            f"SELECT {tenant} AS tenant_id, printf('%08x-1111-4000-8000-%012x', u % 7919, u) AS user_id,"
-            f" {address} AS address, '{kind}' AS kind FROM range($users) r(u)",
-            numbers,
-        )
+    insert(
+        db,
+        "m365.user_addresses",
+        f"SELECT {tenant} AS tenant_id, printf('%08x-1111-4000-8000-%012x', u % 7919, u) AS user_id, unnest(["
+        " {kind: 'primary', address: 'mail' || u || '@tenant' || u % $tenants || '.example'},"
+        " {kind: 'alias', address: 'u' || u || '@tenant' || u % $tenants || '.example'},"
+        " {kind: 'alias', address: 'user' || u || '@tenant' || u % $tenants || '.onmicrosoft.com'},"
+        " {kind: 'upn', address: 'user' || u || '@tenant' || u % $tenants || '.example'}], recursive := true)"
+        " FROM users_by_tenant WHERE $users > 0",
+        numbers,
+    )
     fill_contacts(db, numbers)
     return [row[0] for row in db.rows("SELECT tenant_id FROM m365.tenants ORDER BY tenant_id")]
 
@@ -139,9 +170,9 @@ def fill_contacts(db: Db, numbers: dict[str, int]) -> None:
         db,
         "itglue.contacts",
         "SELECT (5000000 + u)::VARCHAR AS contact_id, (1000 + u % $tenants)::VARCHAR AS organization_id,"
-        " 'First' || u AS first_name, CASE WHEN u % 20 = 0 THEN 'MÜLLER' ELSE 'Last' END || u % 5000 AS last_name,"
+        " 'First' || u AS first_name, CASE WHEN u % 100 = 0 THEN 'MÜLLER' ELSE 'Last' END || u % 5000 AS last_name,"
         " 'Clerk' AS title, CASE WHEN u % 10 < 9 THEN lower('First' || u || ' ' ||"
-        " CASE WHEN u % 20 = 0 THEN 'Müller' ELSE 'Last' END || u % 5000) END AS name_key FROM range($users) r(u)",
+        " CASE WHEN u % 100 = 0 THEN 'Müller' ELSE 'Last' END || u % 5000) END AS name_key FROM range($users) r(u)",
         numbers,
     )
     insert(
@@ -166,7 +197,7 @@ def insert(db: Db, table: str, select: str, params: dict[str, int]) -> None:
     db.execute(f"INSERT INTO {table} BY NAME {select}", params)
 
 
-def measure_suggestions(tenants: int, organizations: int) -> list[tuple[str, float, float, str]]:
+def measure_suggestions(tenants: int, organizations: int) -> Row:
     """Suggestions for tenants of which none is named exactly like its organization."""
     chance = random.Random(1)
     names = [
@@ -196,7 +227,7 @@ def measure_suggestions(tenants: int, organizations: int) -> list[tuple[str, flo
         "suggestions", lambda: match_organizations(tenant_frame, organization_frame, evidence, [], {}, {})
     )
     assert list(found.columns) == list(TABLES["match.organization_suggestions"].column_names)
-    return [(*took, f"{tenants:,} tenants, {organizations:,} organizations, {len(found):,} suggestions")]
+    return *took, f"{tenants:,} tenants, {organizations:,} organizations, {len(found):,} suggestions"
 
 
 if __name__ == "__main__":

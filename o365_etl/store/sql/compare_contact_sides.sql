@@ -1,0 +1,69 @@
+-- Both sides of a slice of the matched users, one wide row each.
+-- Needs: fresh(tenant_id), contact_sides, the macros. Parameters: first, last (row numbers in match.contacts).
+INSERT INTO contact_sides BY NAME
+WITH matched AS MATERIALIZED (
+    SELECT tenant_id, user_id, contact_id, organization_id
+    FROM "match".contacts
+    WHERE rowid BETWEEN $first AND $last AND status = 'matched' AND tenant_id IN (SELECT tenant_id FROM fresh)
+),
+addresses AS (
+    SELECT tenant_id, user_id, array_to_string(list_sort(list(address)), ', ') AS addresses
+    FROM m365.user_addresses
+    SEMI JOIN matched USING (tenant_id, user_id)
+    WHERE kind IN ('primary', 'alias', 'upn')
+    GROUP BY tenant_id, user_id
+),
+emails AS (
+    SELECT
+        contact_id,
+        -- The only address is the primary one, marked or not.
+        coalesce(min(address) FILTER (is_primary), CASE WHEN count(*) = 1 THEN min(address) END) AS primary_email,
+        array_to_string(list_sort(list(address)), ', ') AS addresses
+    FROM itglue.contact_emails
+    WHERE contact_id IN (SELECT contact_id FROM matched)
+    GROUP BY contact_id
+),
+labelled AS (
+    SELECT
+        contact_id,
+        number,
+        is_primary,
+        coalesce(regexp_matches(label, 'mobile|cell', 'i'), false) AS is_mobile,
+        coalesce(regexp_matches(label, 'fax', 'i'), false) AS is_fax
+    FROM itglue.contact_phones
+    WHERE contact_id IN (SELECT contact_id FROM matched)
+),
+phones AS (
+    SELECT
+        contact_id,
+        coalesce(
+            min(number) FILTER (is_primary AND NOT is_mobile AND NOT is_fax),
+            min(number) FILTER (NOT is_mobile AND NOT is_fax)
+        ) AS phone,
+        coalesce(min(number) FILTER (is_primary AND is_mobile), min(number) FILTER (is_mobile)) AS mobile_phone
+    FROM labelled
+    GROUP BY contact_id
+)
+SELECT
+    m.*,
+    u.user_principal_name,
+    text_value(u.given_name) AS m_first_name,
+    text_value(u.surname) AS m_last_name,
+    text_value(u.job_title) AS m_title,
+    text_value(u.user_principal_name) AS m_primary_email,
+    a.addresses AS m_email_addresses,
+    text_value(u.business_phone) AS m_phone,
+    text_value(u.mobile_phone) AS m_mobile_phone,
+    text_value(c.first_name) AS i_first_name,
+    text_value(c.last_name) AS i_last_name,
+    text_value(c.title) AS i_title,
+    e.primary_email AS i_primary_email,
+    e.addresses AS i_email_addresses,
+    text_value(p.phone) AS i_phone,
+    text_value(p.mobile_phone) AS i_mobile_phone
+FROM matched m
+JOIN m365.users u ON u.tenant_id = m.tenant_id AND u.user_id = m.user_id
+JOIN itglue.contacts c ON c.contact_id = m.contact_id
+LEFT JOIN addresses a ON a.tenant_id = m.tenant_id AND a.user_id = m.user_id
+LEFT JOIN emails e ON e.contact_id = m.contact_id
+LEFT JOIN phones p ON p.contact_id = m.contact_id
