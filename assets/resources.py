@@ -6,6 +6,7 @@ and given back after the last, also when the run fails or is cancelled.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ class Installation(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagste
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Installation]:
         """Open the workspace and hold its lock for the run."""
+        # Files of libraries follow it: what a run of the daemon writes is for this user alone, as on the command line.
+        os.umask(0o077)
         workspace = Workspace.open(Path(self.config) if self.config else None)
         run = context.run
         tags = run.tags if run else {}

@@ -1,6 +1,6 @@
 """Matching and comparing a million users with a million contacts, and suggestions for thousands of tenants.
 
-    python benchmarks/bench_matching.py [--users N] [--tenants N] [--organizations N]
+    python -m benchmarks.matching [--users N] [--tenants N] [--organizations N]
 
 Makes its own data in a temporary folder, inside DuckDB, so that only the steps under test are measured. Half of the
 users have their contact by an alias, a fifth each by user name and by full name, the rest have none.

@@ -8,6 +8,7 @@
     publishing     the copy that analysts open
     watching       what a person should look at after a sync
     reporting      status, summary, explain: questions about what is there
+    memory         gives it back between the stages
     progress       tells whoever listens how far a long verb is
 
 Composes the row below (`graph`, `itglue`, `transform`, `matching`, `store`), holds no rule of its own and knows

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from o365_etl.errors import O365EtlError
 from o365_etl.itglue.client import ItGlueClient
 from o365_etl.itglue.reader import read_itglue
+from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.receipts import Receipt
 from o365_etl.store.warehouse import Db
@@ -62,7 +63,9 @@ def load_it_glue(workspace: Workspace, receipts: Sequence[Receipt]) -> dict[str,
             if is_known(receipt):
                 with db.transaction():
                     _load_stream(workspace, db, receipt.stream)
-        return {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in ITGLUE_TABLES}
+        rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in ITGLUE_TABLES}
+    give_back()
+    return rows
 
 
 def is_known(receipt: Receipt | None) -> bool:

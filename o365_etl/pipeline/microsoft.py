@@ -18,6 +18,7 @@ from o365_etl.graph.model import TenantResult, TenantTarget
 from o365_etl.graph.reader import read_tenants
 from o365_etl.graph.session import GraphSession
 from o365_etl.pipeline import progress
+from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.planning import Plan, Shard
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store.warehouse import Db
@@ -44,7 +45,9 @@ def read_shard(workspace: Workspace, shard: Shard, read_id: str) -> list[TenantR
 
     settings = workspace.settings
     with GraphSession(settings, threads=settings.limits.threads) as session:
-        return read_tenants(session, shard.targets, workspace.landing, read_id, on_done=on_done)
+        results = read_tenants(session, shard.targets, workspace.landing, read_id, on_done=on_done)
+    give_back()
+    return results
 
 
 class Certified(msgspec.Struct, frozen=True):
@@ -67,6 +70,7 @@ def certify(workspace: Workspace, run_id: str, plan: Plan, results: Sequence[Ten
             db.replace("sync.tenants", tenants, tenants.column("tenant_id").to_pylist())
             _forget_placeholders(db, results)
         rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in M365_TABLES}
+    give_back()
     workspace.state.log_many(run_id, _log_entries(plan, results, at))
     statuses: dict[str, int] = {}
     for status in tenants.column("status").to_pylist():
