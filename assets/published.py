@@ -1,5 +1,7 @@
 """The copy that analysts open, replaced at once at the end of a sync."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from assets.failures import reported
@@ -26,7 +28,7 @@ INPUTS = (*tables_of("compare", "history", "match"), "sync.tenants")
         ),
     ],
 )
-def publish(context: dg.AssetExecutionContext, installation: Installation):  # type: ignore[no-untyped-def]
+def publish(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[dg.MaterializeResult]:
     """Close the run and replace the published copy."""
     with reported():
         rows = publishing.publish(installation.workspace, context.run.run_id)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from o365_etl.cli.options import FAILED, SOME_TENANTS_FAILED, config_option, json_option
-from o365_etl.config import CONFIG_VARIABLE, load_settings
+from o365_etl.config import CONFIG_VARIABLE, Settings, load_settings
 from o365_etl.errors import LocalError
 
 if TYPE_CHECKING:
@@ -112,13 +112,13 @@ The program is in .venv/bin; the tenants that were not read are part of the demo
     )
 
 
-def _somebody(settings: object) -> str:
+def _somebody(settings: Settings) -> str:
     """A user whom the demo could not match for certain: the most instructive one to explain."""
     from o365_etl.pipeline import reporting
     from o365_etl.pipeline.workspace import Workspace
 
     rows = reporting.query(
-        Workspace.of(settings),  # type: ignore[arg-type]
+        Workspace.of(settings),
         "SELECT user_principal_name FROM match.contacts WHERE status = 'ambiguous' ORDER BY 1 LIMIT 1",
     )
     return rows[0]["user_principal_name"] if rows else "USER"

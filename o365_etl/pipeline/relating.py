@@ -34,12 +34,12 @@ def match_organizations(workspace: Workspace) -> Done:
     decisions, _ = workspace.state.decisions_in_force()
     links, _ = workspace.state.links()
     with workspace.tables() as db:
-        fresh = _fresh_tenants(db, decided={decision.tenant_id for decision in decisions})
-        excluded = "SELECT tenant_id FROM sync.tenants WHERE status = 'excluded'"
+        _forget_excluded(db)
+        fresh = _fresh_tenants(workspace, db)
         held = dict(
             db.rows(
                 "SELECT organization_id, tenant_id FROM match.organizations WHERE status = 'matched'"
-                f" AND NOT list_contains(?, tenant_id) AND tenant_id NOT IN ({excluded})",
+                " AND NOT list_contains(?, tenant_id)",
                 [fresh],
             )
         )
@@ -55,13 +55,23 @@ def match_organizations(workspace: Workspace) -> Done:
         )
         with db.transaction():
             for name, frame in zip(MATCHED, (matches, suggestions), strict=True):
-                db.execute(f"DELETE FROM {name} WHERE tenant_id IN ({excluded})")
                 db.replace(name, relate.as_table(name, frame), fresh)
         return Done(_rows(db, MATCHED), _outcomes(db, "match.organizations"))
 
 
-def _fresh_tenants(db: Db, decided: set[str]) -> list[str]:
+def _forget_excluded(db: Db) -> None:
+    """What was concluded about a tenant that the configuration leaves out since; what was read of it stays."""
+    with db.transaction():
+        for name in (*MATCHED, "match.contacts", *COMPARED):
+            db.execute(
+                f"DELETE FROM {name} WHERE tenant_id IN (SELECT tenant_id FROM sync.tenants WHERE status = 'excluded')"
+            )
+
+
+def _fresh_tenants(workspace: Workspace, db: Db) -> list[str]:
     """Tenants about which something may be concluded: read completely, or decided by a person."""
+    of_tenants, of_users = workspace.state.decisions_in_force()
+    decided = {each.tenant_id for each in of_tenants} | {each.tenant_id for each in of_users}
     rows = db.rows(
         "SELECT tenant_id FROM m365.tenants t"
         " WHERE (NOT is_stale OR list_contains(?, tenant_id))"
@@ -88,12 +98,10 @@ def _outcomes(db: Db, table: str) -> dict[str, int]:
 
 def match_contacts(workspace: Workspace) -> Done:
     """Fill `match.contacts`; counts users per status and rule."""
-    tenant_decisions, decisions = workspace.state.decisions_in_force()
-    decided = {each.tenant_id for each in tenant_decisions} | {each.tenant_id for each in decisions}
+    _, decisions = workspace.state.decisions_in_force()
     _, links = workspace.state.links()
     with workspace.tables() as db:
-        fresh = _fresh_tenants(db, decided)
-        relate.match_contacts(db, fresh, decisions, links)
+        relate.match_contacts(db, _fresh_tenants(workspace, db), decisions, links)
         return Done(_rows(db, ("match.contacts",)), _outcomes(db, "match.contacts"))
 
 
@@ -104,7 +112,7 @@ def compare(workspace: Workspace) -> Done:
     with workspace.tables() as db:
         relate.compare(
             db,
-            _fresh_tenants(db, set()),
+            _fresh_tenants(workspace, db),
             with_licenses,
             known={name: is_known(workspace.landing.receipt("itglue", name)) for name in OPTIONAL},
         )
@@ -118,5 +126,5 @@ def compare(workspace: Workspace) -> Done:
 def remember(workspace: Workspace) -> Done:
     """Write the versions of this sync into the `history` tables; counts versions opened per table."""
     with workspace.tables() as db:
-        opened = history.write_history(db, now(), _fresh_tenants(db, set()))
+        opened = history.write_history(db, now(), _fresh_tenants(workspace, db))
         return Done(_rows(db, tuple(HISTORY)), opened)

@@ -12,6 +12,7 @@ import pytest
 
 from o365_etl.errors import BusyError, ConfigError, O365EtlError
 from o365_etl.pipeline import microsoft, planning, reporting
+from o365_etl.pipeline.relating import COMPARED
 from o365_etl.pipeline.workspace import now
 from o365_etl.simulator import Estate, Fault, SimLicense, SimOrganization, SimTenant, SimUser
 from tests.conftest import World
@@ -159,6 +160,8 @@ def test_excluded_tenants_are_not_read(start: Start, contoso: Estate) -> None:
     assert statuses(world)["Contoso"] == ("excluded", None)
     assert world.simulator.count("graph", contoso.tenants[0].tenant_id) == 0
     assert world.rows("SELECT tenant_name FROM match.organizations") == [("Fabrikam Ltd",)]
+    for table in ("match.organization_suggestions", "match.contacts", *COMPARED):
+        assert world.rows(f"FROM {table} WHERE tenant_id = '{contoso.tenants[0].tenant_id}'") == [], table
     assert world.rows("SELECT count(*) FROM m365.users") == [(4,)]
 
 
