@@ -56,6 +56,7 @@ bench: EXTRAS := dev,bench
 bench: $(STAMP)  ## Speed and memory, as ratios of one run (minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'orjson'
 	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.extraction --tenants 100 --users 500 --latency 0.1 --threads 8
 	$(BIN)/python -m benchmarks.extraction --tenants 100 --users 500 --latency 0.1
 	$(BIN)/python -m benchmarks.matching
 	$(BIN)/python -m benchmarks.whole_sync --share --users 20

@@ -1,6 +1,6 @@
 """Reading Microsoft 365 against a bare threaded downloader that fetches the same pages and parses them with orjson.
 
-    python -m benchmarks.extraction [--tenants 20] [--users 5000] [--latency 0]
+    python -m benchmarks.extraction [--tenants 20] [--users 5000] [--latency 0] [--threads 32]
 
 The floor signs in, follows the same links with the same number of threads and throws the parsed answers away. Ours
 also checks, lands and certifies; `loaded` goes on to typed tables in the warehouse.
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import report, side, simulated, table
-
-THREADS = 32
 
 
 def main() -> None:
@@ -26,15 +25,17 @@ def main() -> None:
     parser.add_argument("--tenants", type=int, default=20)
     parser.add_argument("--users", type=int, default=5000)
     parser.add_argument("--latency", type=float, default=0.0)
+    parser.add_argument("--threads", type=int, default=32)
     options = parser.parse_args()
     with simulated(options.tenants, options.users, options.latency) as simulator:
         facts = simulator.config.with_name("facts.json")
         facts.write_text(json.dumps(simulator.facts), encoding="utf-8")
         # Each side once to warm the simulator's caches, then once to count.
+        threads = {"O365_ETL_LIMITS__THREADS": str(options.threads)}
         for _ in range(2):
-            floor = side("benchmarks.extraction", "floor", str(facts))
-            ours = side("benchmarks.extraction", "ours", str(simulator.config))
-            loaded = side("benchmarks.extraction", "loaded", str(simulator.config))
+            floor = side("benchmarks.extraction", "floor", str(facts), environment=threads)
+            ours = side("benchmarks.extraction", "ours", str(simulator.config), environment=threads)
+            loaded = side("benchmarks.extraction", "loaded", str(simulator.config), environment=threads)
     users = options.tenants * options.users
     rows = [
         {
@@ -43,14 +44,15 @@ def main() -> None:
             "users/s": users / result["wall_seconds"],
             "CPU µs/user": result["cpu_seconds"] / users * 1e6,
             "CPU ÷ floor": result["cpu_seconds"] / floor["cpu_seconds"],
-            "wall ÷ ideal": result["wall_seconds"] / (result["requests"] * options.latency / THREADS)
+            "wall ÷ ideal": result["wall_seconds"] / (result["requests"] * options.latency / options.threads)
             if options.latency
             else "–",
             "peak MiB": result["peak_mib"],
         }
         for name, result in (("floor", floor), ("ours, landed", ours), ("ours, landed and loaded", loaded))
     ]
-    table(f"{options.tenants} tenants × {options.users} users, {options.latency * 1000:.0f} ms per answer", rows)
+    title = f"{options.tenants} tenants × {options.users} users, {options.latency * 1000:.0f} ms per answer"
+    table(f"{title}, {options.threads} threads", rows)
 
 
 def floor(facts: dict[str, Any]) -> dict[str, Any]:
@@ -60,10 +62,11 @@ def floor(facts: dict[str, Any]) -> dict[str, Any]:
 
     from o365_etl.graph.streams import USER_FIELDS
 
+    threads = int(os.environ["O365_ETL_LIMITS__THREADS"])
     session = requests.Session()
     session.trust_env = False
     session.verify = facts["ca_bundle"]
-    session.mount("https://", requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=THREADS))
+    session.mount("https://", requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=threads))
     graph = facts["graph_url"]
 
     def one(tenant_id: str) -> int:
@@ -96,7 +99,7 @@ def floor(facts: dict[str, Any]) -> dict[str, Any]:
         session.get(f"{graph}/v1.0/reports/getMailboxUsageDetail(period='D7')", headers=headers, timeout=60)
         return sent + 2
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         return {"requests": sum(pool.map(one, facts["tenant_ids"]))}
 
 

@@ -62,7 +62,7 @@ def match_organizations(workspace: Workspace) -> Done:
 def _forget_excluded(db: Db) -> None:
     """What was concluded about a tenant that the configuration leaves out since; what was read of it stays."""
     with db.transaction():
-        for name in (*MATCHED, "match.contacts", *COMPARED):
+        for name in (*MATCHED, "match.contacts", *relate.COMPARED):
             db.execute(
                 f"DELETE FROM {name} WHERE tenant_id IN (SELECT tenant_id FROM sync.tenants WHERE status = 'excluded')"
             )

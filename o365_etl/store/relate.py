@@ -25,16 +25,9 @@ RULES = ("link", "alias", "username", "full_name")
 # Users matched or compared by one statement: bounds the memory that joins and sorted addresses take.
 USERS_PER_BATCH = 200_000
 COMPARED_PER_BATCH = 150_000
+# What `compare` fills: two tables of the contract, and the wide rows behind the view compare.contacts.
+COMPARED = ("compare.organizations", "compare.licenses", "work.contact_sides")
 _MATCHING = ("decided", "linked", "taken", "pool_users", "pool_contacts", "pool_emails", "pairs", "settled", "rivals")
-_FIELDS = next(column.values for column in TABLES["compare.contacts"].columns if column.name == "field")
-_SIDES = (
-    "tenant_id",
-    "user_id",
-    "organization_id",
-    "contact_id",
-    "user_principal_name",
-    *(f"{side}_{field}" for side in "mi" for field in _FIELDS),
-)
 
 
 class UserDecision(Protocol):
@@ -102,7 +95,7 @@ def match_contacts(
         # The working tables are filled outside the transaction: DuckDB reads what is not committed on one core only.
         for _ in _batches(db):
             _settle_batch(db)
-        with db.transaction(), _plain_compression(db):
+        with _plain_compression(db), db.transaction():
             db.execute('DELETE FROM "match".contacts WHERE tenant_id IN (SELECT tenant_id FROM fresh)')
             db.run_file("match_contacts")
 
@@ -126,25 +119,18 @@ def compare(
     """
     known = known or {}
     connections = pa.table({"connection": pa.array(list(licensed_connections), pa.string())})
-    with (
-        _fresh(db, fresh),
-        db.registered(licensed_connections=connections),
-        _temporary(db, "contact_sides"),
-    ):
+    with _fresh(db, fresh), db.registered(licensed_connections=connections):
         for macro in ("comparable", "digits", "same_phone", "compare_state", "text_value"):
             db.run_file(macro)
-        _fill_contact_sides(db)
-        with db.transaction(), _plain_compression(db):
-            for name in ("organizations", "contacts", "licenses"):
-                db.execute(f"DELETE FROM compare.{name} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
+        with _plain_compression(db), db.transaction():
+            for name in COMPARED:
+                db.execute(f"DELETE FROM {name} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
             db.run_file("compare_organizations", locations_known=known.get("locations", True))
             db.run_file("compare_licenses", assets_known=known.get("license_assets", True))
-            db.run_file("compare_contacts")
+            _compare_contacts(db)
 
 
-def _fill_contact_sides(db: Db) -> None:
-    # Outside the transaction, for the reason in match_contacts.
-    db.execute(f"CREATE OR REPLACE TEMP TABLE contact_sides ({', '.join(f'{name} VARCHAR' for name in _SIDES)})")
+def _compare_contacts(db: Db) -> None:
     last = db.scalar('SELECT max(rowid) FROM "match".contacts')
     for first in range(0, -1 if last is None else last + 1, COMPARED_PER_BATCH):
         db.run_file("compare_contact_sides", first=first, last=first + COMPARED_PER_BATCH - 1)
@@ -182,8 +168,11 @@ def _fresh(db: Db, fresh: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def _plain_compression(db: Db) -> Iterator[None]:
-    """Millions of rows of text: trying every compression on each column takes longer than making the rows."""
-    db.execute("SET force_compression = 'dictionary'")
+    """Millions of rows of text that the next sync replaces: compressing them takes as long as making them.
+
+    Around the transaction, not in it: in a failed one no setting can be put back.
+    """
+    db.execute("SET force_compression = 'uncompressed'")
     try:
         yield
     finally:

@@ -36,6 +36,17 @@ _DAMAGED = re.compile(
 )
 _FULL = re.compile(r"no space left|file too large|disk quota|temp_directory_size|could not write", re.I)
 
+_FIELDS = next(column.values for column in TABLES["compare.contacts"].columns if column.name == "field")
+# Tables of the warehouse that are not published, and tables of the contract that are views of them here; the file
+# with the view's SQL beside it. The published copy has a table of each.
+WORKING: Mapping[str, tuple[str, ...]] = {
+    "work.contact_sides": (
+        *("tenant_id", "user_id", "organization_id", "contact_id", "user_principal_name"),
+        *(f"{side}_{field}" for side in "mis" for field in _FIELDS),
+    )
+}
+VIEWS: Mapping[str, str] = {"compare.contacts": "compare_contacts"}
+
 # NULL must stay NULL: by default pandas makes floats of integers and objects of booleans that have one.
 _NULLABLE: Mapping[pa.DataType, Any] = {
     pa.int32(): pd.Int32Dtype(),
@@ -204,16 +215,29 @@ def create_tables(db: Db) -> None:
         "WHERE database_name = current_database() AND NOT internal"
     ):
         present.setdefault(table_name, set()).add(column_name)
-    if all(present.get(name, set()).issuperset(table.column_names) for name, table in TABLES.items()):
+    contract = {name: table for name, table in TABLES.items() if name not in VIEWS}
+    wanted = {**{name: set(table.column_names) for name, table in contract.items()}, **WORKING}
+    if all(present.get(name, set()).issuperset(columns) for name, columns in wanted.items()):
         return
     with db.transaction():
-        for schema in SCHEMAS:
+        for schema in (*SCHEMAS, "work"):
             db.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        for name, table in TABLES.items():
+        for name, columns in WORKING.items():
+            db.execute(f"CREATE OR REPLACE TABLE {name} ({', '.join(f'{column} VARCHAR' for column in columns)})")
+        for name, file in VIEWS.items():
+            _drop_table(db, name)
+            db.run_file(file)
+        for name, table in contract.items():
             db.execute(table.ddl())
             for column in table.columns:
                 if name in present and column.name not in present[name]:
                     db.execute(f'ALTER TABLE {name} ADD COLUMN "{column.name}" {column.type}')
+
+
+def _drop_table(db: Db, name: str) -> None:
+    """What is a view today was a table once."""
+    if db.scalar("SELECT count(*) FROM duckdb_tables() WHERE schema_name || '.' || table_name = ?", [name]):
+        db.execute(f"DROP TABLE {name}")
 
 
 @contextlib.contextmanager

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from o365_etl.errors import LocalError
 from o365_etl.normalise import normalise
 from o365_etl.store import relate
 from o365_etl.store.history import write_history
-from o365_etl.store.warehouse import Db
+from o365_etl.store.warehouse import Db, Warehouse
 from o365_etl.tables import HISTORY, TABLES
 
 ORG = "100"
@@ -226,11 +228,41 @@ def test_licenses_are_compared_only_where_they_are_documented(db: Db, fill: Fill
     assert licenses(fill, db, [{"sku_id": "a"}], [], connections=["other"]) == {}
 
 
+def test_too_little_memory_is_said_as_such(tmp_path: Path) -> None:
+    """The error that stopped the comparison arrives, not one from putting a setting back after it."""
+    warehouse = Warehouse(tmp_path, memory_limit="400MB")
+    rows = 60_000
+    with warehouse.connect({"normalise": normalise}) as db:
+        db.execute(
+            "INSERT INTO m365.users BY NAME SELECT 't' AS tenant_id, 'u' || u AS user_id, repeat('x', 2000) || u"
+            " AS user_principal_name, repeat('y', 2000) || u AS job_title FROM range(?) r(u)",
+            [rows],
+        )
+        db.execute(
+            "INSERT INTO itglue.contacts BY NAME SELECT 'c' || u AS contact_id, repeat('z', 2000) || u AS title"
+            " FROM range(?) r(u)",
+            [rows],
+        )
+        db.execute(
+            "INSERT INTO \"match\".contacts BY NAME SELECT 't' AS tenant_id, 'u' || u AS user_id,"
+            " 'c' || u AS contact_id, 'matched' AS status FROM range(?) r(u)",
+            [rows],
+        )
+    with (
+        pytest.raises(LocalError, match="memory"),
+        Warehouse(tmp_path, memory_limit="30MB").connect({"normalise": normalise}) as db,
+    ):
+        relate.compare(db, ["t"], [])
+
+
 def test_compare_leaves_other_tenants_alone(db: Db, fill: Fill) -> None:
     """Rows of a tenant that is not fresh stay."""
-    fill({"compare.contacts": [{"tenant_id": "stale", "user_id": "u", "field": "title", "state": "equal"}]})
+    rows_of = "SELECT DISTINCT tenant_id FROM compare.contacts"
+    fill({})
+    db.execute("INSERT INTO work.contact_sides (tenant_id, user_id) VALUES ('stale', 'u'), ('t', 'u')")
+    assert set(db.rows(rows_of)) == {("stale",), ("t",)}
     relate.compare(db, ["t"], [])
-    assert db.rows("SELECT tenant_id FROM compare.contacts") == [("stale",)]
+    assert db.rows(rows_of) == [("stale",)]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
