@@ -29,6 +29,7 @@ DEFAULT_FILE = "o365_etl.toml"
 
 Cloud = Literal["global", "usgov", "usgovdod", "china"]
 Mode = Literal["off", "plan", "apply"]
+Owner = Literal["microsoft", "itglue", "fill_blank"]
 
 # Authority and Graph host of each national cloud: learn.microsoft.com/graph/deployments
 CLOUDS: Mapping[Cloud, tuple[str, str]] = {
@@ -252,8 +253,57 @@ class Brakes(_Section):
     """A plan past one of these waits for a person."""
 
     max_creates_per_tenant: int = Field(default=100, ge=0)
+    max_creates_per_run: int = Field(default=1000, ge=0)
     max_changed_share: float = Field(default=0.3, ge=0, le=1)
+    max_field_share: float = Field(default=0.2, ge=0, le=1)
     max_gone_share: float = Field(default=0.2, ge=0, le=1)
+
+
+class ContactFields(_Section):
+    """Which side owns each field of a contact. A blank never overwrites, whoever owns the field."""
+
+    first_name: Owner = "microsoft"
+    last_name: Owner = "microsoft"
+    title: Owner = "microsoft"
+    primary_email: Owner = "microsoft"
+    email_addresses: Owner = "microsoft"
+    phone: Owner = "microsoft"
+    mobile_phone: Owner = "microsoft"
+
+
+class OrganizationFields(_Section):
+    """Which side owns an organization's name, and the address of a location that this program did not create."""
+
+    name: Owner = "itglue"
+    location: Owner = "fill_blank"
+
+
+class Fields(_Section):
+    """Who owns what. `microsoft`: IT Glue follows; `itglue`: never written; `fill_blank`: written where it is empty."""
+
+    contact: ContactFields = ContactFields()
+    organization: OrganizationFields = OrganizationFields()
+
+
+class Leavers(_Section):
+    """What becomes of the contact of a user who left: marked after a grace period, never deleted."""
+
+    grace_days: int = Field(default=30, ge=0)
+    mark: Literal["note", "contact_type"] = "note"
+    contact_type: str = "Former"
+
+
+class Documentation(_Section):
+    """What is documented besides contacts and (see `selection.licenses`) licenses."""
+
+    users: bool = True
+    locations: bool = True
+
+
+class Retention(_Section):
+    """How long the sync log and finished changes are kept."""
+
+    days: int = Field(default=400, ge=1)
 
 
 class Schedule(_Section):
@@ -274,6 +324,10 @@ class Settings(_Section):
     selection: Selection = Selection()
     limits: Limits = Limits()
     brakes: Brakes = Brakes()
+    fields: Fields = Fields()
+    leavers: Leavers = Leavers()
+    documentation: Documentation = Documentation()
+    retention: Retention = Retention()
     schedule: Schedule = Schedule()
     _file: Path | None = PrivateAttr(default=None)
 

@@ -9,11 +9,14 @@
     │   ├── UnsupportedError   the server does not offer this
     │   ├── ProtocolError      the answer is not what the protocol promises (wrong tenant, foreign host, loop …)
     │   ├── LocalError         this machine: disk full, folder not writable, file damaged
+    │   ├── RejectedError      the server understood a write and refuses it (422); its own words are in the message
+    │   ├── ConflictError      somebody else decided or changed the same thing in the meantime
     │   └── BusyError          another sync holds the lock
     └── TransientError         trying again later may help (`retry_after` in seconds, None where the server named none)
         ├── ThrottledError     429, or 503 with Retry-After
         ├── UnreachableError   no connection, time-out, TLS failure, reset
         ├── BadAnswerError     5xx, truncated, HTML where JSON was due
+        ├── OutcomeUnknownError  a write was sent and no answer came: it may have been done
         └── PageExpiredError   a page token expired: the stream must start over, its rows are discarded
 
 What does not live here: exit codes (the command line) and the translation to `dagster.Failure` (assets).
@@ -103,6 +106,20 @@ class LocalError(PermanentError):
     remedy = "Free disk space or correct the permissions of `data_dir`, then run again."
 
 
+class RejectedError(PermanentError):
+    """The server understood a write and refuses it; trying the same again cannot help."""
+
+    code = "rejected"
+    remedy = "Mend what IT Glue objects to, in Microsoft 365 or in IT Glue; the next sync plans it again."
+
+
+class ConflictError(PermanentError):
+    """Somebody else decided or changed the same thing in the meantime."""
+
+    code = "conflict"
+    remedy = "Look at what holds now, then decide again."
+
+
 class BusyError(PermanentError):
     """Another sync holds the lock."""
 
@@ -146,6 +163,13 @@ class BadAnswerError(TransientError):
     """A 5xx, a truncated body, or HTML where JSON was due."""
 
     code = "bad_answer"
+
+
+class OutcomeUnknownError(TransientError):
+    """A write was sent and no usable answer came: it may have been done. Read before sending anything again."""
+
+    code = "outcome_unknown"
+    remedy = "The next run reads IT Glue and finds out what was done before it writes anything."
 
 
 class PageExpiredError(TransientError):

@@ -99,6 +99,15 @@ MATCH_RULES = ("decision", "link", "tenant_name", "contact_email", "domain")
 CONTACT_RULES = ("decision", "link", "alias", "username", "full_name")
 COMPARE_STATES = ("equal", "different", "only_m365", "only_itglue", "unknown")
 SCOPE_REASONS = ("guest", "disabled", "resource", "shared_mailbox", "unlicensed")
+CHANGE_RESOURCES = (
+    "organization",
+    "location",
+    "contact",
+    "flexible_asset_type",
+    "license_asset",
+    "user_asset",
+)
+CHANGE_STATES = ("planned", "approved", "applied", "skipped", "failed", "blocked")
 UNKNOWN_REASONS = ("concealed", "forbidden", "not_in_report", "unsupported")
 
 
@@ -432,7 +441,62 @@ _ALL = (
             _count("active", "Active as documented."),
             _count("consumed", "Consumed as documented."),
             _count("unused", "Unused as documented."),
+            _text("renewal_date", "Renewal date as documented (yyyy-mm-dd)."),
+            _text("contact_ids", "Tagged contacts (JSON list of contact ids, ascending)."),
             _time("updated_at", "Last change in IT Glue."),
+        ),
+    ),
+    Table(
+        "itglue",
+        "user_assets",
+        ("asset_id",),
+        "The Microsoft 365 overlay this program keeps in IT Glue, one asset per matched contact.",
+        (
+            _text("asset_id", "IT Glue's id of the flexible asset."),
+            ORGANIZATION_ID,
+            TENANT_ID,
+            USER_ID,
+            _text("contact_ids", "Tagged contacts (JSON list of contact ids, ascending)."),
+            _text("traits", "Its other traits (JSON object)."),
+            _time("updated_at", "Last change in IT Glue."),
+        ),
+        personal=True,
+    ),
+    Table(
+        "itglue",
+        "asset_types",
+        ("asset_type_id",),
+        "The flexible asset types of the account.",
+        (_text("asset_type_id", "IT Glue's id of the type."), _text("name", "Name.")),
+    ),
+    Table(
+        "itglue",
+        "contact_types",
+        ("contact_type_id",),
+        "The contact types of the account.",
+        (_text("contact_type_id", "IT Glue's id of the type."), _text("name", "Name.")),
+    ),
+    Table(
+        "itglue",
+        "countries",
+        ("country_id",),
+        "IT Glue's countries.",
+        (
+            _text("country_id", "IT Glue's id of the country."),
+            _text("name", "Name."),
+            _text("iso", "Two-letter code, upper case."),
+        ),
+    ),
+    Table(
+        "itglue",
+        "regions",
+        ("region_id",),
+        "IT Glue's regions: states and provinces.",
+        (
+            _text("region_id", "IT Glue's id of the region."),
+            _text("country_id", "Its country."),
+            _text("name", "Name."),
+            _text("iso", "Code of the region, upper case."),
         ),
     ),
     _MATCH_ORGANIZATIONS,
@@ -529,6 +593,33 @@ _ALL = (
             _text("connection", "The connection that names it."),
             _text("listed_in", "Where a partner connection found it: contracts, gdap (JSON list)."),
         ),
+    ),
+    Table(
+        "sync",
+        "changes",
+        ("change_id",),
+        "The plan: what would be written to IT Glue, and what became of it; a finished change stays for a while.",
+        (
+            _text("change_id", "Hash of the change's content: the same change has the same id in every plan."),
+            _text("run_id", "The sync that planned it."),
+            TENANT_ID,
+            _text("organization_id", "The organization; NULL while it is still to be created."),
+            _text("action", "What would be done.", "create", "update", "deactivate"),
+            _text("resource", "To which kind of record.", *CHANGE_RESOURCES),
+            _text("target_id", "IT Glue's id of the record; NULL until it is created."),
+            _text("fields", "Field by field old and new (JSON object of {old, new})."),
+            _text("reason", "Why, or why not."),
+            _text(
+                "state",
+                "blocked: a brake was pulled; skipped: not ours to write, or changed since the plan.",
+                *CHANGE_STATES,
+            ),
+            _text("subject_id", "The user or the SKU that it is about; NULL for an organization or a location."),
+            _text("plan_hash", "Hash of the tenant's plan: what an approval names."),
+            _text("message", "What IT Glue said to it, if it failed."),
+            _time("finished_at", "When it was applied, skipped or failed."),
+        ),
+        personal=True,
     ),
     Table(
         "sync",
