@@ -1,18 +1,20 @@
 """One request to IT Glue: the key, TLS, the rate, retries, and every failure as one of our errors.
 
-Only GET so far, so that every request may be repeated. What does not live here: paging (`paging`), and which requests
-there are (`allow_list`).
+A read may be repeated whenever that may help. A write is repeated only after a 429, for then nothing was done; after
+anything else the client says whether the write was done, was not done, or may have been.
+
+What does not live here: what a failed answer means (`refusals`), paging (`paging`), bodies (`writer`), and which
+requests there are (`allow_list`).
 """
 
 from __future__ import annotations
 
-import email.utils
-import math
+import io
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,31 +27,23 @@ from o365_etl.config import ItGlue
 from o365_etl.errors import (
     BadAnswerError,
     ConfigError,
-    ForbiddenError,
-    NotFoundError,
     O365EtlError,
-    PermanentError,
-    ProtocolError,
+    OutcomeUnknownError,
     ThrottledError,
     TransientError,
     UnreachableError,
-    UnsupportedError,
 )
 from o365_etl.itglue.allow_list import check_allowed
 from o365_etl.itglue.rate import RateLimit
-
-TOOK_TOO_LONG = "took_too_long"
+from o365_etl.itglue.refusals import TOOK_TOO_LONG, read_refusal, write_refusal
 
 _MEDIA_TYPE = "application/vnd.api+json"
-_TIMEOUTS = (10.0, 120.0)  # connect, silence: IT Glue itself gives up on a page after about a minute
+_CONNECT_SECONDS = 10.0
 _CONNECTIONS = 8
 _TRIES = 4
 _THROTTLE_TRIES = 6  # at a minute each, longer than the window of five minutes that IT Glue counts in
 _THROTTLE_SECONDS = 60.0
 _LONGEST_WAIT = 300.0
-_KEY_REMEDY = (
-    "Check `itglue.api_key` (a key may expire when unused) and `itglue.region`: a key works in its own region only."
-)
 
 _Answer = TypeVar("_Answer")
 
@@ -65,7 +59,8 @@ class Spent:
 class ItGlueClient:
     """A client for one IT Glue account, safe to use from several threads; close it, or use it in a `with`.
 
-    `rate` and `burst` are requests (see `RateLimit`); `pause` scales all waits between tries (1: as published).
+    `rate` and `burst` are requests (see `RateLimit`); `pause` scales all waits between tries (1: as published);
+    `silence` is how many seconds the server may say nothing: IT Glue itself gives up after about a minute.
     Raises `ConfigError` if the key is missing or cannot be a key.
     """
 
@@ -77,17 +72,20 @@ class ItGlueClient:
         rate: float = 9.0,
         burst: int = 100,
         pause: float = 1.0,
+        silence: float = 120.0,
     ) -> None:
         self._base = settings.url
         self._host = urlsplit(self._base).netloc
         self._pause = pause
+        self._timeouts = (min(_CONNECT_SECONDS, silence), silence)
         self._rate = RateLimit(rate, burst)
         # Given with each request: only there it wins over REQUESTS_CA_BUNDLE.
         self._verify: bool | str = True if ca_bundle is None else str(ca_bundle)
         self._session = requests.Session()
         self._session.auth = _ApiKey(settings.api_key.read("itglue.api_key"))
         self._session.headers["Accept"] = _MEDIA_TYPE
-        self._session.mount("https://", HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))
+        # Without retries of its own, which would repeat a write.
+        self._session.mount("https://", HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS, max_retries=0))
 
     def __enter__(self) -> ItGlueClient:
         return self
@@ -109,16 +107,12 @@ class ItGlueClient:
         check_allowed("GET", path, params)
         tries = throttled = 0
         while True:
-            spent.waited_seconds += self._rate.wait()
-            spent.requests += 1
+            self._take(spent)
             try:
-                return self._try(path, params, kind)
+                return self._try_get(path, params, kind)
             except ThrottledError as error:
                 throttled += 1
-                wait = _THROTTLE_SECONDS if error.retry_after is None else error.retry_after
-                if throttled == _THROTTLE_TRIES or wait > _LONGEST_WAIT:
-                    raise
-                self._rate.pause(wait * self._pause)
+                self._slow_down(error, throttled)
             except TransientError as error:
                 tries += 1
                 if tries == _TRIES or error.code in (TOOK_TOO_LONG, "tls"):
@@ -127,12 +121,42 @@ class ItGlueClient:
                 spent.waited_seconds += wait
                 time.sleep(wait)
 
-    def _try(self, path: str, params: Mapping[str, str], kind: type[_Answer]) -> tuple[_Answer, bytes]:
+    def send(
+        self, method: Literal["POST", "PATCH"], path: str, body: bytes, kind: type[_Answer], spent: Spent
+    ) -> _Answer:
+        """Send one write and return its answer decoded as `kind`. Repeated only after a 429.
+
+        Done: it returns. Not done: `PermanentError` or `ForbiddenError` with code `itglue_key`, `NotFoundError`,
+        `RejectedError` (IT Glue's own words are in the message), `UnsupportedError` (405, 415, 501), `ThrottledError`,
+        `UnreachableError` and `ConfigError` (it did not leave this machine). Perhaps done: `OutcomeUnknownError`.
+        """
+        check_allowed(method, path, {})
+        throttled = 0
+        while True:
+            self._take(spent)
+            try:
+                return self._try_send(method, path, body, kind)
+            except ThrottledError as error:
+                throttled += 1
+                self._slow_down(error, throttled)
+
+    def _take(self, spent: Spent) -> None:
+        spent.waited_seconds += self._rate.wait()
+        spent.requests += 1
+
+    def _slow_down(self, error: ThrottledError, times: int) -> None:
+        """Hold everybody back for as long as the server asks; raise the error where that is too long or too often."""
+        wait = _THROTTLE_SECONDS if error.retry_after is None else error.retry_after
+        if times == _THROTTLE_TRIES or wait > _LONGEST_WAIT:
+            raise error
+        self._rate.pause(wait * self._pause)
+
+    def _try_get(self, path: str, params: Mapping[str, str], kind: type[_Answer]) -> tuple[_Answer, bytes]:
         try:
             response = self._session.get(
                 self._base + path,
                 params=dict(params),
-                timeout=_TIMEOUTS,
+                timeout=self._timeouts,
                 verify=self._verify,
                 # A redirect would carry the key to wherever it points.
                 allow_redirects=False,
@@ -141,12 +165,43 @@ class ItGlueClient:
             raise self._connection_error(error) from error
         body = response.content
         if response.status_code != 200:
-            raise self._status_error(path, response)
+            raise read_refusal(self._host, path, response)
         try:
             return msgspec.json.decode(body, type=kind), body
-        except msgspec.MsgspecError as error:
-            what = "no JSON" if isinstance(error, msgspec.DecodeError) else "no JSON:API document"
-            raise BadAnswerError(f"IT Glue ({self._host}) answered {path} with {what}") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise BadAnswerError(f"IT Glue ({self._host}) answered {path} with {_unusable(error)}") from error
+
+    def _try_send(self, method: str, path: str, body: bytes, kind: type[_Answer]) -> _Answer:
+        outgoing = _Outgoing(body)
+        try:
+            response = self._session.request(
+                method,
+                self._base + path,
+                data=outgoing,
+                headers={"Content-Type": _MEDIA_TYPE},
+                timeout=self._timeouts,
+                verify=self._verify,
+                allow_redirects=False,
+            )
+        except OSError as error:
+            if outgoing.has_left:
+                text = f"IT Glue ({self._host}) gave no usable answer to {method} {path} ({type(error).__name__})"
+                raise OutcomeUnknownError(text) from error
+            raise self._not_sent(error) from error
+        if not 200 <= response.status_code < 300:
+            raise write_refusal(self._host, method, path, response)
+        try:
+            return msgspec.json.decode(response.content, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            text = f"IT Glue ({self._host}) answered {method} {path} with {response.status_code} and {_unusable(error)}"
+            raise OutcomeUnknownError(text) from error
+
+    def _not_sent(self, error: OSError) -> O365EtlError:
+        """The error of a write that did not leave this machine."""
+        found = self._connection_error(error)
+        if isinstance(found, BadAnswerError):
+            return UnreachableError(f"IT Glue ({self._host}) did not take the connection in time")
+        return found
 
     def _connection_error(self, error: OSError) -> O365EtlError:
         if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -165,27 +220,24 @@ class ItGlueClient:
             return ConfigError("tls.ca_bundle: the file cannot be used", remedy="Give the path of a PEM file.")
         return UnreachableError(f"IT Glue ({self._host}) cannot be reached or broke off ({type(error).__name__})")
 
-    def _status_error(self, path: str, response: requests.Response) -> O365EtlError:
-        status = response.status_code
-        said = _reason(response.content)
-        text = f"IT Glue ({self._host}) answered {path} with {status}{': ' + said if said else ''}"
-        if status == 401:
-            return PermanentError(text, code="itglue_key", remedy=_KEY_REMEDY)
-        if status == 403:
-            return ForbiddenError(text, code="itglue_key", remedy=_KEY_REMEDY)
-        if status == 404:
-            return NotFoundError(text, remedy="Check `itglue.region` and `itglue.base_url`.")
-        if status == 429:
-            return ThrottledError(text, retry_after=retry_after(response.headers.get("Retry-After")))
-        if status in (400, 405, 501):
-            return UnsupportedError(text)
-        if status == 504 or (status >= 500 and "too long" in said):
-            return BadAnswerError(text, code=TOOK_TOO_LONG)
-        if status == 408 or status >= 500:
-            return BadAnswerError(text, retry_after=retry_after(response.headers.get("Retry-After")))
-        if 300 <= status < 400:
-            return ProtocolError(text, remedy="Check `itglue.base_url`: the API never redirects.")
-        return PermanentError(text, code="rejected")
+
+class _Outgoing(io.BytesIO):
+    """The body of a write, which knows whether any of it was handed to the connection.
+
+    It is read only once the connection stands and the head is sent; before that the server cannot have done anything.
+    """
+
+    has_left = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes to send."""
+        self.has_left = True
+        return super().read(size)
+
+
+def _unusable(error: Exception) -> str:
+    # A ValidationError is a DecodeError too: JSON, but not what was due.
+    return "no JSON:API document" if isinstance(error, msgspec.ValidationError) else "no JSON"
 
 
 class _ApiKey(AuthBase):
@@ -199,39 +251,3 @@ class _ApiKey(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["x-api-key"] = self._key
         return request
-
-
-class _Problem(msgspec.Struct):
-    title: str = ""
-    detail: str = ""
-
-
-class _Refusal(msgspec.Struct):
-    """Both forms: the gateway's `message`, JSON:API's `errors`."""
-
-    message: str = ""
-    errors: list[_Problem] = []
-
-
-def _reason(body: bytes) -> str:
-    """What the server says about a failure, in at most 200 characters; empty if it says nothing in JSON."""
-    try:
-        refusal = msgspec.json.decode(body, type=_Refusal)
-    except msgspec.MsgspecError:
-        return ""
-    parts = [refusal.message, *(problem.detail or problem.title for problem in refusal.errors)]
-    return "; ".join(filter(None, parts))[:200]
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds to wait, from whole or decimal seconds or an HTTP date; None if absent or nonsense."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None

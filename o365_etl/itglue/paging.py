@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from o365_etl.errors import BadAnswerError, ProtocolError, TransientError, UnsupportedError
-from o365_etl.itglue.client import TOOK_TOO_LONG, ItGlueClient, Spent
+from o365_etl.itglue.client import ItGlueClient, Spent
+from o365_etl.itglue.refusals import TOOK_TOO_LONG
 
 LARGEST_PAGE = 1000
 INCOMPLETE = "incomplete"

@@ -19,7 +19,12 @@ STREAMS = {
     "organizations": ("itglue.organizations",),
     "contacts": ("itglue.contacts", "itglue.contact_emails", "itglue.contact_phones"),
     "locations": ("itglue.locations",),
+    "asset_types": ("itglue.asset_types",),
     "license_assets": ("itglue.license_assets",),
+    "user_assets": ("itglue.user_assets",),
+    "contact_types": ("itglue.contact_types",),
+    "countries": ("itglue.countries",),
+    "regions": ("itglue.regions",),
 }
 # Without these two there is nothing to match with.
 NEEDED = ("organizations", "contacts")
@@ -61,8 +66,7 @@ def load_it_glue(workspace: Workspace, receipts: Sequence[Receipt]) -> dict[str,
     with workspace.tables() as db:
         for receipt in receipts:
             if is_known(receipt):
-                with db.transaction():
-                    _load_stream(workspace, db, receipt.stream)
+                _load_stream(workspace, db, receipt.stream)
         rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in ITGLUE_TABLES}
     give_back()
     return rows
@@ -76,11 +80,22 @@ def is_known(receipt: Receipt | None) -> bool:
 
 
 def _load_stream(workspace: Workspace, db: Db, stream: str) -> None:
-    for name in STREAMS[stream]:
-        db.execute(f"DELETE FROM {name}")
+    """Replace the tables of a stream at once, by way of temporary ones: a million rows appended in portions inside one
+    transaction stay in memory, half a gibibyte that DuckDB's limit does not count.
+    """
+    staged = {name: f"staged_{name.partition('.')[2]}" for name in STREAMS[stream]}
+    for name, temporary in staged.items():
+        db.execute(f"CREATE OR REPLACE TEMP TABLE {temporary} AS FROM {name} LIMIT 0")
     for frames in itglue_frames(stream, _pages(workspace, stream)):
         for name, frame in frames.items():
-            db.append(name, frame)
+            with db.registered(incoming=frame):
+                db.execute(f"INSERT INTO {staged[name]} BY NAME FROM incoming")
+    with db.transaction():
+        for name, temporary in staged.items():
+            db.execute(f"DELETE FROM {name}")
+            db.execute(f"INSERT INTO {name} BY NAME FROM {temporary}")
+    for temporary in staged.values():
+        db.execute(f"DROP TABLE temp.{temporary}")
 
 
 def _pages(workspace: Workspace, stream: str) -> Iterator[bytes]:

@@ -5,27 +5,35 @@ A record that comes on two pages (somebody changed the account while it was read
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from o365_etl.errors import ProtocolError
 from o365_etl.normalise import normalise, person_key
-from o365_etl.transform.columns import parse_count, parse_time, rows_to_table
+from o365_etl.transform.columns import parse_count, parse_date, parse_time, rows_to_table
 from o365_etl.transform.decode import decode_all
 from o365_etl.transform.resources import (
     Adapter,
     ContactAttributes,
+    Contacts,
     Document,
+    Figure,
     Id,
     LicenseAssetAttributes,
     LicenseTraits,
     LocationAttributes,
+    NamedAttributes,
     OrganizationAttributes,
     Phone,
+    PlaceAttributes,
     Resource,
+    Tag,
+    UserAssetAttributes,
 )
 
 PAGES_PER_BATCH = 20
@@ -85,13 +93,28 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "active",
         "consumed",
         "unused",
+        "renewal_date",
+        "contact_ids",
         "updated_at",
     ),
+    "itglue.user_assets": (
+        "asset_id",
+        "organization_id",
+        "tenant_id",
+        "user_id",
+        "contact_ids",
+        "traits",
+        "updated_at",
+    ),
+    "itglue.asset_types": ("asset_type_id", "name"),
+    "itglue.contact_types": ("contact_type_id", "name"),
+    "itglue.countries": ("country_id", "name", "iso"),
+    "itglue.regions": ("region_id", "country_id", "name", "iso"),
 }
 
 
 def itglue_frames(stream: str, pages: Iterable[bytes]) -> Iterator[dict[str, pa.Table]]:
-    """The tables of one stream (`organizations`, `contacts`, `locations`, `license_assets`), a batch at a time.
+    """The tables of one stream (`organizations`, `contacts` … as the reader names them), a batch at a time.
 
     Each batch holds the rows of at most `PAGES_PER_BATCH` pages under the tables' full names; at least one batch comes,
     empty if the stream is. Raises `ProtocolError` for another stream, `LocalError` for landed bytes that are no JSON.
@@ -237,11 +260,105 @@ def _license_assets(records: Sequence[_Record]) -> dict[str, Rows]:
                 traits.sku_id.lower() if traits.sku_id else None,
                 traits.product_name or None,
                 traits.status or None,
-                *(parse_count(_text(count)) for count in (traits.active, traits.consumed, traits.unused)),
+                *(_whole(figure) for figure in (traits.active, traits.consumed, traits.unused)),
+                _day(traits.renewal_date),
+                _id_list(traits.contacts),
                 parse_time(item.updated_at),
             )
         )
     return {"itglue.license_assets": rows}
+
+
+def _user_assets(records: Sequence[_Record]) -> dict[str, Rows]:
+    rows: Rows = []
+    for id_, item, _ in records:
+        traits = {name: _tag_ids(value) for name, value in (item.traits or {}).items()}
+        tenant_id, user_id = (str(traits.pop(name, None) or "").lower() or None for name in ("tenant-id", "user-id"))
+        traits.pop("contacts", None)
+        rows.append(
+            (
+                id_,
+                _text(item.organization_id),
+                tenant_id,
+                user_id,
+                _id_list(_contacts_of(item)),
+                _compact(dict(sorted(traits.items()))) if item.traits is not None else None,
+                parse_time(item.updated_at),
+            )
+        )
+    return {"itglue.user_assets": rows}
+
+
+def _contacts_of(item: UserAssetAttributes) -> Contacts | None:
+    try:
+        found: Contacts = msgspec.convert((item.traits or {}).get("contacts") or (), Contacts)
+    except msgspec.ValidationError:
+        return None
+    return found
+
+
+def _asset_types(records: Sequence[_Record]) -> dict[str, Rows]:
+    return {"itglue.asset_types": [(id_, item.name) for id_, item, _ in records]}
+
+
+def _contact_types(records: Sequence[_Record]) -> dict[str, Rows]:
+    return {"itglue.contact_types": [(id_, item.name) for id_, item, _ in records]}
+
+
+def _countries(records: Sequence[_Record]) -> dict[str, Rows]:
+    return {"itglue.countries": [(id_, item.name, _code(item.iso)) for id_, item, _ in records]}
+
+
+def _regions(records: Sequence[_Record]) -> dict[str, Rows]:
+    rows = [(id_, _text(item.country_id), item.name, _code(item.iso)) for id_, item, _ in records]
+    return {"itglue.regions": rows}
+
+
+def _code(iso: Id | None) -> str | None:
+    return (_text(iso) or "").strip().upper() or None
+
+
+def _whole(figure: Figure | None) -> int | None:
+    """A figure of an asset; IT Glue may give a whole number as text or with a fraction of zero."""
+    if isinstance(figure, float):
+        return int(figure) if figure.is_integer() else None
+    return parse_count(_text(figure))
+
+
+def _day(text: str | None) -> str | None:
+    day = parse_date(text[:10]) if text else None
+    return day.isoformat() if day else None
+
+
+def _id_list(contacts: Contacts | None) -> str | None:
+    """The ids of a tag as a JSON list; None if it names nobody."""
+    if isinstance(contacts, Tag):
+        found = [str(each.id) for each in contacts.values or () if each.id is not None]
+    else:
+        found = [str(each) for each in contacts or ()]
+    return _compact(_ascending(found)) if found else None
+
+
+def _tag_ids(value: object) -> object:
+    """The ids behind a tag's value; any other value as it came."""
+    if not isinstance(value, dict) or "values" not in value:
+        return value
+    try:
+        tag = msgspec.convert(value, Tag)
+    except msgspec.ValidationError:
+        return value
+    ids = [str(each.id) for each in tag.values or () if each.id is not None]
+    # What has no id is no tag: an upload, perhaps.
+    return _ascending(ids) if len(ids) == len(tag.values or ()) else value
+
+
+def _ascending(ids: Iterable[str]) -> list[str]:
+    """Ids as text, each once, in the order of their numbers."""
+    return sorted(set(ids), key=lambda each: (not each.isdecimal(), int(each) if each.isdecimal() else 0, each))
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _key(name: str | None) -> str | None:
@@ -257,4 +374,9 @@ _STREAMS: Mapping[str, tuple[Any, Callable[[Sequence[_Record]], dict[str, Rows]]
     "contacts": (ContactAttributes, _contacts),
     "locations": (LocationAttributes, _locations),
     "license_assets": (LicenseAssetAttributes, _license_assets),
+    "user_assets": (UserAssetAttributes, _user_assets),
+    "asset_types": (NamedAttributes, _asset_types),
+    "contact_types": (NamedAttributes, _contact_types),
+    "countries": (PlaceAttributes, _countries),
+    "regions": (PlaceAttributes, _regions),
 }

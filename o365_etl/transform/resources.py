@@ -118,6 +118,22 @@ class LocationAttributes(_Attributes):
     updated_at: str | None = None
 
 
+class Tagged(_Attributes):
+    """One record that a tag names."""
+
+    id: Id | None = None
+
+
+class Tag(_Attributes):
+    """The value of a tag field as it is read; written it is a plain list of ids."""
+
+    values: tuple[Tagged, ...] | None = None
+
+
+Contacts = Tag | tuple[Id, ...]
+Figure = int | float | str
+
+
 class LicenseTraits(_Attributes):
     """The fields of a license asset, as this program makes them."""
 
@@ -125,9 +141,11 @@ class LicenseTraits(_Attributes):
     sku_id: str | None = None
     product_name: str | None = None
     status: str | None = None
-    active: int | str | None = None
-    consumed: int | str | None = None
-    unused: int | str | None = None
+    active: Figure | None = None
+    consumed: Figure | None = None
+    unused: Figure | None = None
+    renewal_date: str | None = None
+    contacts: Contacts | None = None
 
 
 class LicenseAssetAttributes(_Attributes):
@@ -136,6 +154,28 @@ class LicenseAssetAttributes(_Attributes):
     organization_id: Id | None = None
     traits: LicenseTraits | None = None
     updated_at: str | None = None
+
+
+class UserAssetAttributes(_Attributes):
+    """A flexible asset of the user type; its fields are whatever the type has."""
+
+    organization_id: Id | None = None
+    traits: dict[str, object] | None = None
+    updated_at: str | None = None
+
+
+class NamedAttributes(_Attributes):
+    """An asset type or a contact type."""
+
+    name: str | None = None
+
+
+class PlaceAttributes(_Attributes):
+    """A country, or a region of one."""
+
+    name: str | None = None
+    iso: Id | None = None
+    country_id: Id | None = None
 
 
 class Resource(msgspec.Struct, Generic[Attributes]):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from odd_server import OddServer, refusal
 
-from o365_etl.itglue import LICENSE_ASSET_TYPE
+from o365_etl.itglue import LICENSE_ASSET_TYPE, USER_ASSET_TYPE
 from o365_etl.itglue.client import ItGlueClient
 from o365_etl.itglue.reader import STREAMS, read_itglue
 from o365_etl.receipts import Receipt
@@ -79,40 +79,91 @@ def test_refused_owners_degrade(serve: Serve, zone: LandingZone) -> None:
     assert ids(zone, "contacts") == ["1", "2", "3"]
 
 
-def test_license_assets_are_found_by_their_exact_type(simulate: Simulate, connect: Connect, zone: LandingZone) -> None:
-    """Only assets of our own type are landed, not those of a type that is named alike."""
+def test_our_assets_are_found_by_their_exact_types(simulate: Simulate, connect: Connect, zone: LandingZone) -> None:
+    """Only assets of our own types are landed, each in its stream; the types are asked for once."""
     simulator = simulate()
-    for number, name in enumerate(["Microsoft Licenses", LICENSE_ASSET_TYPE, LICENSE_ASSET_TYPE + " old"], start=1):
+    names = ["Microsoft Licenses", LICENSE_ASSET_TYPE, LICENSE_ASSET_TYPE + " old", USER_ASSET_TYPE]
+    for number, name in enumerate(names, start=1):
         simulator.estate.flexible_asset_types.append(SimFlexibleAssetType(name, type_id=number))
         simulator.estate.flexible_assets.append(SimFlexibleAsset(100, number, {}, asset_id=50 + number))
     receipts = read(simulator, connect, zone)
 
-    assert receipts["license_assets"].state == "ok"
+    assert {receipt.state for receipt in receipts.values()} == {"ok"}
     assert ids(zone, "license_assets") == ["52"]
+    assert ids(zone, "user_assets") == ["54"]
+    assert ids(zone, "asset_types") == ["1", "2", "3", "4"]
+    assert simulator.count(path_prefix="/flexible_asset_types") == 1
+    assert simulator.count(path_prefix="/flexible_assets") == 2
 
 
-def test_without_license_assets_the_stream_is_empty_and_certified(
+def test_without_assets_the_streams_are_empty_and_certified(
     simulate: Simulate, connect: Connect, zone: LandingZone
 ) -> None:
-    """Before the first license was documented there is a certified read of nothing."""
+    """Before the first asset was documented there is a certified read of nothing, which costs no request."""
     receipts = read(simulate(), connect, zone)
 
-    assert (receipts["license_assets"].state, receipts["license_assets"].rows) == ("ok", 0)
-    assert list(zone.read("itglue", "license_assets")) == []
+    for stream in ("license_assets", "user_assets"):
+        assert (receipts[stream].state, receipts[stream].rows, receipts[stream].requests) == ("ok", 0, 0)
+        assert list(zone.read("itglue", stream)) == []
 
 
-@pytest.mark.parametrize(("status", "reason"), [(403, "forbidden"), (404, "unsupported")])
+def test_a_type_that_was_made_since_is_seen_by_the_next_read(
+    simulate: Simulate, connect: Connect, zone: LandingZone
+) -> None:
+    """The assets follow the types of the same read, not those of an earlier one."""
+    simulator = simulate()
+    read(simulator, connect, zone, "r1")
+    simulator.estate.flexible_asset_types.append(SimFlexibleAssetType(USER_ASSET_TYPE, type_id=9))
+    simulator.estate.flexible_assets.append(SimFlexibleAsset(100, 9, {}, asset_id=77))
+    read(simulator, connect, zone, "r2")
+
+    assert ids(zone, "user_assets") == ["77"]
+
+
+def test_what_planning_needs_is_read(simulate: Simulate, connect: Connect, zone: LandingZone) -> None:
+    """Types of contacts, countries and regions are landed, one request each."""
+    simulator = simulate()
+    receipts = read(simulator, connect, zone)
+
+    for stream in ("contact_types", "countries", "regions"):
+        assert (receipts[stream].state, receipts[stream].requests) == ("ok", 1)
+        assert len(ids(zone, stream)) == receipts[stream].rows > 0
+    assert len(simulator.requests) == 7
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(403, "forbidden"), (404, "unsupported"), (400, "unsupported"), (405, "unsupported")]
+)
 def test_an_optional_stream_degrades_alone(
     simulate: Simulate, connect: Connect, zone: LandingZone, status: int, reason: str
 ) -> None:
-    """Locations and license assets that are not to be had are said so; all else is read."""
-    refused = [Fault("itglue", "status", path=path, status=status) for path in ("/locations", "/flexible_asset_types")]
+    """What is not to be had is said so, assets together with their types; all else is read."""
+    paths = ("/locations", "/flexible_asset_types", "/contact_types", "/countries", "/regions")
+    refused = [Fault("itglue", "status", path=path, status=status) for path in paths]
     receipts = read(simulate(faults=FaultPlan(refused)), connect, zone)
 
-    for stream in ("locations", "license_assets"):
+    for stream in STREAMS[2:]:
         assert (receipts[stream].state, receipts[stream].reason) == ("degraded", reason)
         assert receipts[stream].remedy
     assert receipts["organizations"].state == receipts["contacts"].state == "ok"
+
+
+def test_assets_share_the_fate_of_their_types(simulate: Simulate, connect: Connect, zone: LandingZone) -> None:
+    """Types that cannot be read now leave the assets of the last read in force."""
+    simulator = simulate()
+    simulator.estate.flexible_asset_types.append(SimFlexibleAssetType(USER_ASSET_TYPE, type_id=9))
+    simulator.estate.flexible_assets.append(SimFlexibleAsset(100, 9, {}, asset_id=77))
+    read(simulator, connect, zone, "r1")
+    simulator.faults.add(Fault("itglue", "status", path="/flexible_asset_types", status=500))
+    receipts = read(simulator, connect, zone, "r2")
+
+    for stream in ("asset_types", "license_assets", "user_assets"):
+        assert (receipts[stream].state, receipts[stream].error_code) == ("failed", "bad_answer")
+        certified = zone.receipt("itglue", stream)
+        assert certified is not None
+        assert certified.read_id == "r1"
+    assert ids(zone, "user_assets") == ["77"]
+    assert receipts["contacts"].state == "ok"
 
 
 def test_a_stream_that_fails_keeps_its_rows(simulate: Simulate, connect: Connect, zone: LandingZone) -> None:
@@ -173,7 +224,7 @@ def test_a_crawl_with_a_gap_is_repeated_once(serve: Serve, zone: LandingZone) ->
         if name == "flexible_asset_types":
             return refusal(404, "no such endpoint")
         server = OddServer([1, 2, 3])
-        if gaps[name] > 0:
+        if gaps.get(name, 0) > 0:
             gaps[name] -= 1
             server.meta = lambda meta: meta | {"total-count": 4}
         return server.respond(request)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from o365_etl.errors import LocalError, ProtocolError
 from o365_etl.tables import TABLES
@@ -128,7 +130,20 @@ def test_batches_take_pages_only_as_needed() -> None:
     assert sum(1 for _ in batches) == 2
 
 
-@pytest.mark.parametrize("stream", ["organizations", "contacts", "locations", "license_assets"])
+STREAMS = (
+    "organizations",
+    "contacts",
+    "locations",
+    "asset_types",
+    "license_assets",
+    "user_assets",
+    "contact_types",
+    "countries",
+    "regions",
+)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
 def test_an_empty_stream_gives_empty_tables(stream: str) -> None:
     """So that a certified empty answer replaces what was there."""
     assert all(rows == [] for rows in tables(stream).values())
@@ -155,6 +170,126 @@ def test_locations_and_license_assets() -> None:
     ]
     assert (asset["tenant_id"], asset["sku_id"]) == ("ab", "cd")
     assert (asset["active"], asset["consumed"], asset["unused"]) == (5, 6, None)
+
+
+def tag(*ids: object) -> dict[str, Any]:
+    """A tag's value as IT Glue gives it."""
+    values = [{"id": each, "name": "n", "resource-url": "https://x"} for each in ids]
+    return {"type": "Contacts", "values": values}
+
+
+def license_asset(**traits: object) -> dict[str, Any]:
+    named = {name.replace("_", "-"): value for name, value in traits.items()}
+    (row,) = tables("license_assets", document((9, {"traits": named})))["itglue.license_assets"]
+    return row
+
+
+@pytest.mark.parametrize(
+    ("contacts", "ids"),
+    [
+        (tag(10, 9, "100", 9), '["9","10","100"]'),
+        (["10", 9], '["9","10"]'),
+        (tag("x", 2), '["2","x"]'),
+        (tag(), None),
+        ([], None),
+        (None, None),
+        ({"type": "Contacts"}, None),
+        ("odd", None),
+    ],
+)
+def test_tagged_contacts_are_ids_in_order(contacts: object, ids: str | None) -> None:
+    """By number, not by text; each once; NULL if there are none. In both kinds of assets."""
+    assert license_asset(contacts=contacts)["contact_ids"] == ids
+    (row,) = tables("user_assets", document((1, {"traits": {"contacts": contacts}})))["itglue.user_assets"]
+    assert (row["contact_ids"], row["traits"]) == (ids, "{}")
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2026-03-01", "2026-03-01"),
+        ("2026-03-01T00:00:00.000Z", "2026-03-01"),
+        ("1 March", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_renewal_dates(text: str | None, day: str | None) -> None:
+    """A day, whether or not a time comes with it; what is no day is unknown."""
+    assert license_asset(renewal_date=text)["renewal_date"] == day
+
+
+@pytest.mark.parametrize(("figure", "count"), [(5, 5), (5.0, 5), ("5", 5), (5.5, None), ("?", None), (True, None)])
+def test_figures(figure: object, count: int | None) -> None:
+    """Whole numbers in whatever form; anything else is unknown."""
+    row = license_asset(active=figure, product_name="E3", contacts=tag(1))
+    assert (row["active"], row["product_name"], row["contact_ids"]) == (count, "E3", '["1"]')
+
+
+def test_user_assets() -> None:
+    """Keys become columns, in lower case; all other traits stay as they came, sorted, tags as their ids."""
+    traits = {
+        "user-id": "AB-C",
+        "tenant-id": "DEF",
+        "contacts": tag(3),
+        "zulu": 'naïve "x"',
+        "licenses": tag(20, 3),
+        "alpha": 1.5,
+        "flag": False,
+        "nothing": None,
+        "upload": {"values": [{"url": "u"}], "type": "Upload"},
+        "list": [2, 1],
+    }
+    page = document((8, {"organization-id": 2, "traits": traits, "updated-at": "2016-09-12T19:10:26.000Z"}))
+    (row,) = tables("user_assets", page)["itglue.user_assets"]
+    assert row == {
+        "asset_id": "8",
+        "organization_id": "2",
+        "tenant_id": "def",
+        "user_id": "ab-c",
+        "contact_ids": '["3"]',
+        "traits": '{"alpha":1.5,"flag":false,"licenses":["3","20"],"list":[2,1],"nothing":null,'
+        '"upload":{"values":[{"url":"u"}],"type":"Upload"},"zulu":"naïve \\"x\\""}',
+        "updated_at": datetime(2016, 9, 12, 19, 10, 26, tzinfo=UTC),
+    }
+
+
+def test_a_user_asset_without_traits() -> None:
+    """Its keys and traits are unknown, and the row is there: it stands in IT Glue."""
+    found = tables("user_assets", document((1, {"organization-id": 2}), (2, {"traits": {"user-id": None}})))
+    assert [(row["user_id"], row["traits"]) for row in found["itglue.user_assets"]] == [(None, None), (None, "{}")]
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=5).filter(lambda name: name not in ("user-id", "tenant-id", "contacts")),
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**53), 2**53)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=9),
+        max_size=5,
+    )
+)
+def test_traits_come_back_as_they_are(traits: dict[str, object]) -> None:
+    """Whatever a trait holds, its value is kept, under sorted keys."""
+    (row,) = tables("user_assets", document((1, {"traits": traits})))["itglue.user_assets"]
+    assert json.loads(row["traits"]) == traits
+    assert list(json.loads(row["traits"])) == sorted(traits)
+
+
+def test_types_countries_and_regions() -> None:
+    """Names as they are, codes in upper case."""
+    for stream, key in (("asset_types", "asset_type_id"), ("contact_types", "contact_type_id")):
+        rows = tables(stream, document((5, {"name": "Former", "synced": False}), ("6", {"name": None})))
+        assert rows == {f"itglue.{stream}": [{key: "5", "name": "Former"}, {key: "6", "name": None}]}
+    countries = tables("countries", document((1, {"name": "Denmark", "iso": "dk"}), (2, {"name": "X", "iso": ""})))
+    assert countries["itglue.countries"] == [
+        {"country_id": "1", "name": "Denmark", "iso": "DK"},
+        {"country_id": "2", "name": "X", "iso": None},
+    ]
+    regions = tables("regions", document((5, {"name": "Hovedstaden", "iso": 84, "country-id": 4})))
+    assert regions["itglue.regions"] == [{"region_id": "5", "country_id": "4", "name": "Hovedstaden", "iso": "84"}]
 
 
 def test_one_odd_field_loses_no_record() -> None:
