@@ -1,6 +1,7 @@
 """A whole sync: peak memory, time per stage, and Dagster's own share of it.
 
 python -m benchmarks.whole_sync [--tenants 1000] [--users 1000]     peak memory, whole sync through Dagster
+python -m benchmarks.whole_sync --direct [--tenants 1000] [--users 1000]    time and peak memory of each stage
 python -m benchmarks.whole_sync --share [--tenants 1000] [--users 20]   against calling the pipeline directly
 """
 
@@ -11,9 +12,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from benchmarks.measure import report, side, simulated, table
+from benchmarks.measure import forget_peak, peak_mib, report, side, simulated, table
 
 
 def main() -> None:
@@ -22,20 +24,21 @@ def main() -> None:
     parser.add_argument("--tenants", type=int, default=1000)
     parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--share", action="store_true", help="compare with calling the pipeline directly")
+    parser.add_argument("--direct", action="store_true", help="without Dagster, stage by stage")
     options = parser.parse_args()
-    ways = ("direct", "dagster", "direct", "dagster") if options.share else ("dagster",)
+    ways = ("direct", "dagster") * 3 if options.share else ("direct",) if options.direct else ("dagster",)
     with simulated(options.tenants, options.users) as simulator:
         rows = []
         for way in ways:
             result = side("benchmarks.whole_sync", way, str(simulator.config))
             stages = result.pop("stages", {})
             rows.append({"way": way, **result})
-            for stage, seconds in stages.items():
-                print(f"  {stage}: {seconds:.1f} s", file=sys.stderr)
+            for stage, (seconds, peak) in stages.items():
+                print(f"  {stage}: {seconds:.1f} s, {peak:,.0f} MiB", file=sys.stderr)
     table(f"{options.tenants} tenants × {options.users} users", rows)
     if options.share:
-        direct = min(row["wall_seconds"] for row in rows if row["way"] == "direct")
-        through = min(row["wall_seconds"] for row in rows if row["way"] == "dagster")
+        direct = median(row["wall_seconds"] for row in rows if row["way"] == "direct")
+        through = median(row["wall_seconds"] for row in rows if row["way"] == "dagster")
         print(f"\nDagster's share of the sync: {(through - direct) / through:.1%}")
 
 
@@ -57,14 +60,15 @@ def directly(config: Path) -> dict[str, Any]:
     from o365_etl.tables import TABLES
 
     workspace = Workspace.of(_fresh(load_settings(config)))
-    stages: dict[str, float] = {}
+    stages: dict[str, tuple[float, float]] = {}
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
         started = time.perf_counter()
+        forget_peak()
         try:
             return work()
         finally:
-            stages[name] = time.perf_counter() - started
+            stages[name] = time.perf_counter() - started, peak_mib()
 
     def checks() -> None:
         for name in TABLES:
