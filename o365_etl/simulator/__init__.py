@@ -13,8 +13,10 @@ Not modelled, so not to be relied on:
 * Graph: users/delta, `$expand`, `$search`, `$orderby`, filters beyond comparisons joined by `and`, the partial view
   that a basic permission gives, getOffice365ActiveUserDetail, deleted items, writes of any kind; a `$batch` item's
   order of execution; resource-unit buckets and the limits of reports and Outlook (use the fault plan).
-* IT Glue: writes (405), includes other than adapters_resources, configurations, related items, logs, exports; what a
-  429 really says, and page sizes above 1,000, are guesses.
+* IT Glue: configurations, related items, attachments, logs, exports; includes other than adapters_resources and
+  flexible_asset_fields; new types of organizations and contacts; deleting anything but contacts and organizations.
+  Guesses are: what a 429 says, page sizes above 1,000, that e-mails and phones of a contact are replaced whole, that a
+  refused bulk request does not say which item is wrong, and that an attribute nobody knows is ignored.
 * Both: compression, HTTP/2.
 """
 
@@ -27,6 +29,7 @@ from o365_etl.simulator.itglue_model import (
     SimContact,
     SimEmail,
     SimFlexibleAsset,
+    SimFlexibleAssetField,
     SimFlexibleAssetType,
     SimLocation,
     SimOrganization,
@@ -65,6 +68,7 @@ __all__ = [
     "SimDomain",
     "SimEmail",
     "SimFlexibleAsset",
+    "SimFlexibleAssetField",
     "SimFlexibleAssetType",
     "SimLicense",
     "SimLocation",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterable, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, TypeVar
 
 from o365_etl.simulator.itglue_model import (
     SimContact,
@@ -18,13 +18,26 @@ from o365_etl.simulator.itglue_model import (
     SimFlexibleAssetType,
     SimLocation,
     SimOrganization,
+    SimRecord,
 )
+from o365_etl.simulator.itglue_overlay import OverlaidContacts, SizedContacts
 from o365_etl.simulator.model import PARTNER_ROLES, SimTenant, SimUser
 from o365_etl.simulator.rows import LazyList, ListRows, Rows
 
 FIRST_ORGANIZATION_ID = 1_000_000
 FIRST_CONTACT_ID = 5_000_000
 FIRST_OTHER_ID = 9_000_000
+Kind = Literal["organizations", "contacts", "locations", "flexible_asset_types", "flexible_assets"]
+# The field that holds the id of each kind of IT Glue record, and the first id to give
+KINDS: Mapping[Kind, tuple[str, int]] = {
+    "organizations": ("organization_id", FIRST_ORGANIZATION_ID),
+    "contacts": ("contact_id", FIRST_CONTACT_ID),
+    "locations": ("location_id", FIRST_OTHER_ID),
+    "flexible_asset_types": ("type_id", FIRST_OTHER_ID),
+    "flexible_assets": ("asset_id", FIRST_OTHER_ID),
+}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,16 +60,6 @@ class SizedUsers(Protocol):
 
     def find(self, key: str) -> SimUser | None:
         """The user with this id or user principal name."""
-
-
-class SizedContacts(Protocol):
-    """The contacts of a sized estate, without one object per contact."""
-
-    def count(self, organization_id: int | None) -> int:
-        """How many there are, in one organization or in all."""
-
-    def cut(self, organization_id: int | None, start: int, size: int, with_adapters: bool) -> bytes:
-        """`size` rendered contacts by id from number `start` (from 0) on, joined by commas."""
 
 
 class Estate:
@@ -91,7 +94,10 @@ class Estate:
         self._tenant_index: dict[str, SimTenant] = {}
         self._lock = threading.RLock()
         self._sized_users: dict[str, SizedUsers] = {}
-        self._sized_contacts: SizedContacts | None = None
+        self._sized_contacts: OverlaidContacts | None = None
+        # Held while IT Glue records are written or read one by one
+        self.itglue_lock = threading.RLock()
+        self._highest: dict[str, int] = {}
         self._number()
         self.touch()
 
@@ -149,12 +155,76 @@ class Estate:
         """As `tenant`, but None if there is none."""
         return self._tenant_index.get(tenant_id.lower())
 
-    def organization(self, organization_id: int | str) -> SimOrganization:
-        """The IT Glue organization with this id. Raises `KeyError`."""
-        for organization in self.organizations:
-            if organization.organization_id == int(organization_id):
-                return organization
-        raise KeyError(organization_id)
+    def organization(self, key: int | str) -> SimOrganization:
+        """The IT Glue organization with this id or name. Raises `KeyError`."""
+        return _one(self.organizations, key, "organization_id", lambda each: (each.name,))
+
+    def contact(self, key: int | str) -> SimContact:
+        """The IT Glue contact with this id, full name or e-mail; the first of several. Raises `KeyError`."""
+        with self.itglue_lock:
+            identity = _number_of(key)
+            if self.sized_contacts is not None and identity is not None:
+                found = self.sized_contacts.find(identity)
+                if found is None:
+                    raise KeyError(key)
+                return found
+            return _one(self.contacts, key, "contact_id", _names_of_contact)
+
+    def location(self, key: int | str) -> SimLocation:
+        """The IT Glue location with this id or name. Raises `KeyError`."""
+        return _one(self.locations, key, "location_id", lambda each: (each.name,))
+
+    def flexible_asset_type(self, key: int | str) -> SimFlexibleAssetType:
+        """The flexible asset type with this id or name. Raises `KeyError`."""
+        return _one(self.flexible_asset_types, key, "type_id", lambda each: (each.name,))
+
+    def flexible_asset(self, key: int | str) -> SimFlexibleAsset:
+        """The flexible asset with this id or name; the first of several. Raises `KeyError`."""
+        return _one(self.flexible_assets, key, "asset_id", lambda each: (each.name,))
+
+    def remove_contact(self, contact_id: int | str) -> None:
+        """Delete a contact of IT Glue. Raises `KeyError`."""
+        with self.itglue_lock:
+            self._note_highest("contacts")
+            self.contacts.remove(_one(self.contacts, contact_id, "contact_id", lambda each: ()))
+
+    def remove_organization(self, organization_id: int | str) -> None:
+        """Delete an organization of IT Glue and all that belongs to it. Raises `KeyError`."""
+        with self.itglue_lock:
+            for kind in KINDS:
+                self._note_highest(kind)
+            organization = _one(self.organizations, organization_id, "organization_id", lambda each: ())
+            self.organizations.remove(organization)
+            identity = organization.organization_id
+            self.contacts[:] = [each for each in self.contacts if each.organization_id != identity]
+            self.locations = [each for each in self.locations if each.organization_id != identity]
+            self.flexible_assets = [each for each in self.flexible_assets if each.organization_id != identity]
+
+    def counts(self) -> dict[str, int]:
+        """How many records of each kind IT Glue has."""
+        with self.itglue_lock:
+            return {kind: len(self.itglue(kind)) for kind in KINDS}
+
+    def itglue(self, kind: Kind) -> MutableSequence[SimRecord]:
+        """The IT Glue records of a kind."""
+        records: MutableSequence[SimRecord] = getattr(self, kind)
+        return records
+
+    def add_itglue(self, kind: Kind, record: SimRecord) -> None:
+        """Add an IT Glue record, under an id that was never given before."""
+        with self.itglue_lock:
+            name = KINDS[kind][0]
+            setattr(record, name, self._note_highest(kind) + 1)
+            self._highest[kind] += 1
+            if isinstance(record, SimContact) and self.sized_contacts is not None:
+                self.sized_contacts.add(record)
+            else:
+                self.itglue(kind).append(record)
+
+    def unfold_contacts(self) -> None:
+        """Make objects of the contacts of a sized estate; from here on each costs memory and time."""
+        with self.itglue_lock:
+            iter(self.contacts)
 
     def all_tenants(self) -> Sequence[SimTenant]:
         """The partner's own tenant and all others."""
@@ -201,26 +271,72 @@ class Estate:
 
     def keep_sized(self, users: dict[str, SizedUsers], contacts: SizedContacts | None) -> None:
         """Serve these users (by tenant id) and contacts from their blocks, until somebody looks at them one by one."""
-        self._sized_users, self._sized_contacts = users, contacts
+        self._sized_users = users
+        if contacts is not None:
+            base, overlay = self.contacts, OverlaidContacts(contacts)
+            self.contacts = LazyList(
+                lambda: overlay.count(None), lambda: overlay.merged(list(base)), lock=self.itglue_lock
+            )
+            self._sized_contacts = overlay
 
     @property
-    def sized_contacts(self) -> SizedContacts | None:
-        """The contacts of a sized estate; None if there is no such thing, or if somebody may have changed them."""
+    def sized_contacts(self) -> OverlaidContacts | None:
+        """The contacts of a sized estate; None if there is no such thing, or if somebody looked at the objects."""
         return self._sized_contacts if is_untouched(self.contacts) else None
+
+    def _note_highest(self, kind: Kind) -> int:
+        """The highest id of a kind that was ever seen."""
+        name, first = KINDS[kind]
+        known = max(self._highest.get(kind, 0), first - 1)
+        if kind == "contacts" and self.sized_contacts is not None:
+            known = max(known, self.sized_contacts.highest_id())
+        else:
+            known = max([known, *(getattr(record, name) for record in self.itglue(kind))])
+        self._highest[kind] = known
+        return known
 
     def _number(self) -> None:
         """Give ids to the IT Glue records that have none."""
-        _number(self.organizations, "organization_id", FIRST_ORGANIZATION_ID)
-        if not is_untouched(self.contacts):
-            _number(self.contacts, "contact_id", FIRST_CONTACT_ID)
-        _number(self.locations, "location_id", FIRST_OTHER_ID)
-        _number(self.flexible_asset_types, "type_id", FIRST_OTHER_ID)
-        _number(self.flexible_assets, "asset_id", FIRST_OTHER_ID)
+        with self.itglue_lock:
+            for kind, (name, first) in KINDS.items():
+                if kind != "contacts" or not is_untouched(self.contacts):
+                    _number(self.itglue(kind), name, max(first, self._highest.get(kind, 0) + 1))
+            self.number_fields()
+
+    def number_fields(self) -> None:
+        """Give ids and an order to the fields of flexible asset types that have none."""
+        for each in self.flexible_asset_types:
+            for asset_field in each.fields:
+                asset_field.type_id = each.type_id
+                asset_field.order = asset_field.order or max(one.order for one in each.fields) + 1
+        _number((asset_field for each in self.flexible_asset_types for asset_field in each.fields), "field_id", 1)
 
 
 def is_untouched(records: Sequence[object]) -> bool:
     """True for a lazy list that was never made, so that nobody can have changed it."""
     return isinstance(records, LazyList) and records.is_pristine
+
+
+def _one(records: Iterable[T], key: int | str, name: str, names_of: Callable[[T], Iterable[str]]) -> T:
+    """The record with this id, or else the first with this name."""
+    identity = _number_of(key)
+    known = list(records)
+    for each in known:
+        if getattr(each, name) == identity:
+            return each
+    for each in known:
+        if str(key) in names_of(each):
+            return each
+    raise KeyError(key)
+
+
+def _number_of(key: int | str) -> int | None:
+    return int(key) if isinstance(key, int) or (key.isascii() and key.isdecimal()) else None
+
+
+def _names_of_contact(contact: SimContact) -> list[str]:
+    name = " ".join(part for part in (contact.first_name, contact.last_name) if part)
+    return [name, *(email.value for email in contact.emails)]
 
 
 def _number(records: Iterable[object], name: str, first: int) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Literal
+from typing import Literal, NoReturn
 from urllib.parse import unquote
 
 from o365_etl.simulator.transport import Request, Response
@@ -24,6 +24,7 @@ Kind = Literal[
     "throttle",  # 429 with `retry_after`: "1", "0.249", None for none, "date+2" for the HTTP-date two seconds from now
     "status",  # `status` with the body that goes with it: 502 is HTML, 504 is empty
     "reset",  # RST in the middle of the body
+    "lost_answer",  # the request is carried out, then the connection ends without an answer
     "truncated",  # a Content-Length larger than what is sent, then the end
     "html_200",  # 200 with a web page
     "slow",  # the right answer after `seconds`
@@ -45,7 +46,7 @@ class Fault:
 
     `path` is a regular expression searched in the decoded `path?query`. `calls` are the ordinal numbers of the calls
     that fail, from 1; `every` makes each n-th call fail; with neither, every call fails. `tenant_id` None: any tenant,
-    each with its own count.
+    each with its own count. `method` None: any method.
     """
 
     service: Service
@@ -57,6 +58,7 @@ class Fault:
     retry_after: str | None = None
     status: int = 500
     seconds: float = 0.0
+    method: str | None = None
 
     def strikes(self, call: int) -> bool:
         """True if call number `call` (from 1) fails."""
@@ -65,6 +67,14 @@ class Fault:
         if self.every is not None:
             return call % self.every == 0
         return call == 1 or self.kind != "unauthorized_once"
+
+
+class _Unsent(dict[str, str]):
+    """The headers of an answer that never leaves: whoever writes them finds the connection broken."""
+
+    def items(self) -> NoReturn:
+        """Raise `ConnectionResetError`, which ends the connection, as if the peer had gone away."""
+        raise ConnectionResetError("the answer is lost")
 
 
 class FaultPlan:
@@ -94,7 +104,9 @@ class FaultPlan:
         struck = None
         with self._lock:
             for number, (fault, pattern) in enumerate(self._faults):
-                if fault.service != service or fault.tenant_id not in (None, tenant_id) or not pattern.search(target):
+                if fault.service != service or fault.tenant_id not in (None, tenant_id):
+                    continue
+                if fault.method not in (None, request.method) or not pattern.search(target):
                     continue
                 key = (number, tenant_id or "")
                 self._calls[key] = self._calls.get(key, 0) + 1
@@ -134,6 +146,9 @@ def _spoil(fault: Fault, request: Request, response: Response) -> Response:
     """What a fault makes of the right answer."""
     if fault.kind == "slow":
         time.sleep(fault.seconds)
+        return response
+    if fault.kind == "lost_answer":
+        response.headers = _Unsent(response.headers)
         return response
     if fault.kind in ("reset", "truncated"):
         response.damage = "reset" if fault.kind == "reset" else "truncated"

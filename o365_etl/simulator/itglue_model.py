@@ -95,9 +95,38 @@ class SimLocation:
     region: str | None = None
     country: str | None = None
     phone: str | None = None
+    fax: str | None = None
     notes: str | None = None
     created_at: dt.datetime = CREATED
     updated_at: dt.datetime = CREATED
+
+
+@dataclass(slots=True)
+class SimFlexibleAssetField:
+    """One field of a flexible asset type; ids and an order of 0 are given by the estate.
+
+    The key of its trait is made of the first name that it had.
+    """
+
+    name: str
+    kind: str = "Text"
+    field_id: int = 0
+    type_id: int = 0
+    order: int = 0
+    hint: str | None = None
+    decimals: int | None = None
+    tag_type: str | None = None
+    required: bool = False
+    use_for_title: bool = False
+    expiration: bool = False
+    show_in_list: bool = False
+    default_value: str | None = None
+    name_key: str = ""
+    created_at: dt.datetime = CREATED
+    updated_at: dt.datetime = CREATED
+
+    def __post_init__(self) -> None:
+        self.name_key = self.name_key or name_key(self.name)
 
 
 @dataclass(slots=True)
@@ -106,14 +135,18 @@ class SimFlexibleAssetType:
 
     name: str
     type_id: int = 0
-    icon: str = "magic"
+    icon: str | None = "magic"
     description: str | None = None
-    fields: list[str] = field(default_factory=list)
+    enabled: bool = True
+    show_in_menu: bool = True
+    fields: list[SimFlexibleAssetField] = field(default_factory=list)
+    created_at: dt.datetime = CREATED
+    updated_at: dt.datetime = CREATED
 
 
 @dataclass(slots=True)
 class SimFlexibleAsset:
-    """One flexible asset with its traits."""
+    """One flexible asset with its traits, as they are written: a tag is a list of ids."""
 
     organization_id: int
     type_id: int
@@ -122,6 +155,14 @@ class SimFlexibleAsset:
     traits: dict[str, object] = field(default_factory=dict)
     created_at: dt.datetime = CREATED
     updated_at: dt.datetime = CREATED
+
+
+SimRecord = SimOrganization | SimContact | SimLocation | SimFlexibleAssetType | SimFlexibleAsset | SimFlexibleAssetField
+
+
+def name_key(name: str | None) -> str:
+    """The key of the trait of a field with this name: lower case, hyphens for blanks."""
+    return "-".join((name or "").lower().split())
 
 
 def emails(primary: str, *others: str) -> list[SimEmail]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from o365_etl.simulator.itglue_model import (
     SimAdapter,
     SimContact,
     SimFlexibleAsset,
+    SimFlexibleAssetField,
     SimFlexibleAssetType,
     SimLocation,
     SimOrganization,
@@ -68,20 +69,20 @@ def organization_attributes(organization: SimOrganization) -> Json:
     }
 
 
-def contact_attributes(contact: SimContact, organization_name: str | None) -> Json:
+def contact_attributes(contact: SimContact, organization_name: str | None, location_name: str | None = None) -> Json:
     """The attributes of a contact, e-mails and phones included."""
     return {
         "psa-integration": _psa(contact.adapters),
         "organization-id": contact.organization_id,
         "organization-name": organization_name,
-        "name": " ".join(part for part in (contact.first_name, contact.last_name) if part) or None,
+        "name": contact_name(contact) or None,
         "first-name": contact.first_name,
         "last-name": contact.last_name,
         "title": contact.title,
         "contact-type-id": CONTACT_TYPES.get(contact.contact_type or ""),
         "contact-type-name": contact.contact_type,
         "location-id": contact.location_id,
-        "location-name": None,
+        "location-name": location_name,
         "important": contact.important,
         "notes": contact.notes,
         "restricted": False,
@@ -121,10 +122,10 @@ def location_attributes(location: SimLocation, organization_name: str | None) ->
         "country-id": COUNTRIES[location.country][0] if location.country in COUNTRIES else None,
         "country-name": location.country,
         "phone": location.phone,
-        "fax": None,
+        "fax": location.fax,
         "notes": location.notes,
-        "formatted-phone": location.phone,
-        "formatted-fax": None,
+        "formatted-phone": formatted_phone(location.phone),
+        "formatted-fax": formatted_phone(location.fax),
         "created-at": moment(location.created_at),
         "updated-at": moment(location.updated_at),
     }
@@ -136,13 +137,38 @@ def asset_type_attributes(kind: SimFlexibleAssetType) -> Json:
         "name": kind.name,
         "description": kind.description,
         "icon": kind.icon,
-        "enabled": True,
-        "show-in-menu": True,
+        "enabled": kind.enabled,
+        "show-in-menu": kind.show_in_menu,
+        "created-at": moment(kind.created_at),
+        "updated-at": moment(kind.updated_at),
     }
 
 
-def asset_attributes(asset: SimFlexibleAsset, organization_name: str | None, type_name: str | None) -> Json:
-    """The attributes of a flexible asset."""
+def asset_field_attributes(each: SimFlexibleAssetField) -> Json:
+    """The attributes of a field of a flexible asset type."""
+    return {
+        "flexible-asset-type-id": each.type_id,
+        "order": each.order,
+        "name": each.name,
+        "kind": each.kind,
+        "hint": each.hint,
+        "decimals": each.decimals,
+        "tag-type": each.tag_type,
+        "required": each.required,
+        "use-for-title": each.use_for_title,
+        "expiration": each.expiration,
+        "show-in-list": each.show_in_list,
+        "default-value": each.default_value,
+        "name-key": each.name_key,
+        "created-at": moment(each.created_at),
+        "updated-at": moment(each.updated_at),
+    }
+
+
+def asset_attributes(
+    asset: SimFlexibleAsset, organization_name: str | None, type_name: str | None, traits: Json
+) -> Json:
+    """The attributes of a flexible asset; `traits` as they are read, with names beside the ids of tags."""
     return {
         "organization-id": asset.organization_id,
         "organization-name": organization_name,
@@ -152,7 +178,7 @@ def asset_attributes(asset: SimFlexibleAsset, organization_name: str | None, typ
         "flexible-asset-type-id": asset.type_id,
         "flexible-asset-type-name": type_name,
         "name": asset.name,
-        "traits": asset.traits,
+        "traits": traits,
         "archived": False,
         "created-at": moment(asset.created_at),
         "updated-at": moment(asset.updated_at),
@@ -161,11 +187,38 @@ def asset_attributes(asset: SimFlexibleAsset, organization_name: str | None, typ
 
 def resource(kind: str, identity: object, attributes: Json, adapters: Iterable[Json] | None = None) -> Json:
     """One JSON:API resource; `adapters` (its included rows) are linked if they were asked for."""
+    return related(kind, identity, attributes, {} if adapters is None else {"adapters-resources": adapters})
+
+
+def related(kind: str, identity: object, attributes: Json, included: Mapping[str, Iterable[Json]]) -> Json:
+    """One JSON:API resource with links to its included rows, by the name of the relationship."""
     answer: Json = {"id": str(identity), "type": kind, "attributes": attributes}
-    if adapters is not None:
-        links = [{"type": row["type"], "id": row["id"]} for row in adapters]
-        answer["relationships"] = {"adapters-resources": {"data": links}}
+    if included:
+        answer["relationships"] = {
+            name: {"data": [{"type": row["type"], "id": row["id"]} for row in rows]} for name, rows in included.items()
+        }
     return answer
+
+
+def tag_rows(kind: str, named: Mapping[int, str], path: Callable[[int], str]) -> Json:
+    """A tag trait as it is read: the records it points to, with their names."""
+    values = [
+        {"id": identity, "name": name, "resource-url": f"https://msp.itglue.com/{path(identity)}"}
+        for identity, name in named.items()
+    ]
+    return {"type": kind, "values": values}
+
+
+def contact_name(contact: SimContact) -> str:
+    """First and last name together."""
+    return " ".join(part for part in (contact.first_name, contact.last_name) if part)
+
+
+def formatted_phone(value: str | None) -> str | None:
+    """A phone number as IT Glue shows it: ten digits in the North American way, everything else as it stands."""
+    if value is None or not value.isdecimal() or len(value) != 10:
+        return value
+    return f"({value[:3]}) {value[3:6]}-{value[6:]}"
 
 
 def adapter_rows(owner_id: object, adapters: Iterable[SimAdapter]) -> list[Json]:

@@ -1,6 +1,7 @@
-"""The IT Glue API: keys, rate limit, paging, filters, includes. Reading only; a write answers 405.
+"""The IT Glue API: keys, rate limit, paging, filters, includes.
 
-What lives here: the protocol. The records are in `itglue_records`, their looks in `itglue_objects`.
+What lives here: the protocol of reading. Writing is in `itglue_writes`, the records are in `itglue_records`, their
+looks in `itglue_objects`.
 """
 
 from __future__ import annotations
@@ -17,33 +18,34 @@ import msgspec
 
 from o365_etl.simulator import itglue_objects as objects
 from o365_etl.simulator.estate import Estate
-from o365_etl.simulator.graph_objects import Json
-from o365_etl.simulator.itglue_records import Record, records
+from o365_etl.simulator.itglue_body import MEDIA_TYPE
+from o365_etl.simulator.itglue_errors import ApiError, GatewayError
+from o365_etl.simulator.itglue_model import SimContact
+from o365_etl.simulator.itglue_objects import Json
+from o365_etl.simulator.itglue_records import Record, View
+from o365_etl.simulator.itglue_writes import Target, Writes
 from o365_etl.simulator.transport import Request, Response
 
-MEDIA_TYPE = "application/vnd.api+json"
 DEFAULT_PAGE, LARGEST_PAGE = 50, 1000
 encode = msgspec.json.Encoder().encode
-_PATH = re.compile(r"/([a-z_]+)(?:/(\d+))?(?:/relationships/([a-z_]+))?")
+_PATH = re.compile(r"/([a-z_]+)(?:/(\d+)(?:/relationships/([a-z_]+)(?:/(\d+))?)?)?")
+# What a parent lists; an organization takes flexible assets but does not list them
+_RELATIONSHIPS = {"organizations": ("contacts", "locations"), "flexible_asset_types": ("flexible_asset_fields",)}
+_INCLUDES = ("adapters_resources", "flexible_asset_fields")
 _OPTION = re.compile(r"(filter|page)\[([\w-]+)\]")
 
 
 @dataclass(frozen=True)
 class ItGlueBehaviour:
     """How the account behaves. `rate_limit` is (requests, seconds), None for no limit; pages larger than
-    `timeout_above` time out with `timeout_status`."""
+    `timeout_above` time out with `timeout_status`. `read_only` refuses every write, without `bulk` lists are refused.
+    """
 
     rate_limit: tuple[int, float] | None = (3000, 300.0)
     timeout_above: int | None = None
     timeout_status: int = 504
-
-
-class ApiError(Exception):
-    """IT Glue answers with a JSON:API error."""
-
-    def __init__(self, status: int, title: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.title, self.detail = status, title, detail
+    read_only: bool = False
+    bulk: bool = True
 
 
 class ItGlueService:
@@ -54,6 +56,7 @@ class ItGlueService:
         self._key = api_key
         self._behaviour = behaviour
         self._base = base_url
+        self._writes = Writes(estate, bulk=behaviour.bulk)
         self._recent: deque[float] = deque()
         self._lock = threading.Lock()
 
@@ -68,8 +71,9 @@ class ItGlueService:
         try:
             return self._route(request)
         except ApiError as error:
-            entry = {"status": error.status, "title": error.title, "detail": error.detail}
-            return Response(error.status, encode({"errors": [entry]}), {"Content-Type": MEDIA_TYPE})
+            return Response(error.status, encode({"errors": error.errors}), {"Content-Type": MEDIA_TYPE})
+        except GatewayError as error:
+            return _message(error.status, error.message)
 
     def _admit(self) -> bool:
         """Count the request in the sliding window; False if the window is full."""
@@ -89,25 +93,31 @@ class ItGlueService:
         match = _PATH.fullmatch(request.path.rstrip("/") or "/")
         if match is None:
             raise ApiError(404, "Not Found", "There is no such endpoint.")
-        name, identity, relation = match.groups()
+        target = _target(*match.groups())
         if request.method != "GET":
-            raise ApiError(405, "Method Not Allowed", "The method is not allowed here.")
-        if relation is not None:
-            forced = {"flexible_asset_type_id" if name == "flexible_asset_types" else "organization_id": identity}
-            return self._index(request, relation, forced)
-        if identity is not None:
-            return self._show(request, name, int(identity))
-        return self._index(request, name, {})
+            if self._behaviour.read_only:
+                raise GatewayError(403, "The API key has no permission to write.")
+            return self._writes.respond(request, target)
+        if target.parent is not None and target.kind not in _RELATIONSHIPS.get(target.parent, ()):
+            raise ApiError(404, "Not Found", "There is no such endpoint.")
+        forced: Json = {}
+        if target.parent is not None:
+            name = "flexible_asset_type_id" if target.parent == "flexible_asset_types" else "organization_id"
+            forced = {name: str(target.parent_id)}
+        with self._estate.itglue_lock:
+            if target.identity is not None:
+                return self._show(request, target.kind, target.identity, forced)
+            return self._index(request, target.kind, forced)
 
-    def _show(self, request: Request, name: str, identity: int) -> Response:
-        for record in self._records(name):
-            if record.identity == identity:
-                included = objects.adapter_rows(identity, record.adapters) if _wants_adapters(request) else None
-                body: Json = {"data": objects.resource(record.kind, identity, record.attributes(), included)}
-                if included:
-                    body["included"] = included
-                return _ok(encode(body))
-        raise ApiError(404, "Not Found", "The requested record could not be found.")
+    def _show(self, request: Request, name: str, identity: int, forced: Json) -> Response:
+        record = View(self._estate).find(name, identity)
+        if record is None or not _fits(record, forced):
+            raise ApiError(404, "Not Found", "The requested record could not be found.")
+        row, included = _row(record, _includes(request))
+        body: Json = {"data": row}
+        if included:
+            body["included"] = included
+        return _ok(encode(body))
 
     def _index(self, request: Request, name: str, forced: Json) -> Response:
         filters, number, size = _options(request)
@@ -117,29 +127,51 @@ class ItGlueService:
             raise ApiError(self._behaviour.timeout_status, "Timeout", detail)
         if name == "flexible_assets" and "flexible_asset_type_id" not in filters:
             raise ApiError(422, "Missing filter", "filter[flexible_asset_type_id] is required.")
-        wants = _wants_adapters(request)
+        wants = _includes(request)
+        view = View(self._estate)
         start = (number - 1) * size
+        included: list[Json] = []
+        organization = filters.get("organization_id", "")
+        organization_id = int(organization) if organization.isdecimal() else None
         book = self._estate.sized_contacts
         if book is not None and name == "contacts" and set(filters) <= {"organization_id"}:
-            wanted = filters.get("organization_id", "")
-            organization = int(wanted) if wanted.isdecimal() else None if not filters else -1
-            total, body = book.count(organization), book.cut(organization, start, size, wants)
-            return _ok(_page(self._base, request, total, number, size, body, [] if wants else None))
-        found = _sorted(request, [record for record in self._records(name) if _fits(record, filters)])
-        included: list[Json] = []
+            wanted = organization_id if organization_id is not None or not filters else -1
+
+            def render(contact: SimContact) -> bytes:
+                row, others = _row(view.one(contact), wants)
+                included.extend(others)
+                return encode(row)
+
+            body = book.cut(wanted, start, size, "adapters_resources" in wants, render)
+            return _ok(_page(self._base, request, book.count(wanted), number, size, body, included if wants else None))
+        identities = None
+        if "id" in filters:
+            identities = [int(part) for part in filters["id"].split(",") if part.strip().isdecimal()]
+        known = view.all(name, organization_id, identities)
+        if known is None:
+            raise ApiError(404, "Not Found", "There is no such endpoint.")
+        found = _sorted(request, [record for record in known if _fits(record, filters)])
         rows = []
         for record in found[start : start + size]:
-            adapters = objects.adapter_rows(record.identity, record.adapters) if wants else None
-            included += adapters or []
-            rows.append(encode(objects.resource(record.kind, record.identity, record.attributes(), adapters)))
-        body = b",".join(rows)
-        return _ok(_page(self._base, request, len(found), number, size, body, included if wants else None))
+            row, others = _row(record, wants)
+            included += others
+            rows.append(encode(row))
+        return _ok(_page(self._base, request, len(found), number, size, b",".join(rows), included if wants else None))
 
-    def _records(self, name: str) -> Iterable[Record]:
-        found = records(self._estate, name)
-        if found is None:
-            raise ApiError(404, "Not Found", "There is no such endpoint.")
-        return found
+
+def _target(name: str, identity: str | None, relation: str | None, relation_id: str | None) -> Target:
+    """What the parts of a path point at."""
+    if relation is None:
+        return Target(name, int(identity) if identity else None)
+    return Target(relation, int(relation_id) if relation_id else None, name, int(identity or 0))
+
+
+def _row(record: Record, wants: Iterable[str]) -> tuple[Json, list[Json]]:
+    """A rendered record, linked to its included rows, and these rows."""
+    rows = {name: record.related[name]() for name in wants if name in record.related}
+    links = {name.replace("_", "-"): included for name, included in rows.items()}
+    row = objects.related(record.kind, record.identity, record.attributes(), links)
+    return row, [each for included in rows.values() for each in included]
 
 
 def _options(request: Request) -> tuple[Json, int, int]:
@@ -163,8 +195,10 @@ def _options(request: Request) -> tuple[Json, int, int]:
     return filters, number, size
 
 
-def _wants_adapters(request: Request) -> bool:
-    return "adapters_resources" in request.query.get("include", "").replace("-", "_").split(",")
+def _includes(request: Request) -> list[str]:
+    """The includes that were asked for and that the simulator has."""
+    asked = request.query.get("include", "").replace("-", "_").split(",")
+    return [name for name in _INCLUDES if name in asked]
 
 
 def _fits(record: Record, filters: Json) -> bool:

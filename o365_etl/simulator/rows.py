@@ -128,12 +128,15 @@ def _short_markers(text: bytes) -> bytes:
 
 
 class LazyList(MutableSequence[T]):
-    """A list that is made when somebody looks into it. Its length is known before."""
+    """A list that is made when somebody looks into it, under `lock` if there is one. Its length is known before."""
 
-    def __init__(self, length: int, make: Callable[[], list[T]]) -> None:
+    def __init__(
+        self, length: int | Callable[[], int], make: Callable[[], list[T]], *, lock: threading.RLock | None = None
+    ) -> None:
         self._length = length
         self._make = make
         self._made: list[T] | None = None
+        self._lock = lock or threading.RLock()
 
     @property
     def is_pristine(self) -> bool:
@@ -141,7 +144,9 @@ class LazyList(MutableSequence[T]):
         return self._made is None
 
     def __len__(self) -> int:
-        return self._length if self._made is None else len(self._made)
+        if self._made is not None:
+            return len(self._made)
+        return self._length if isinstance(self._length, int) else self._length()
 
     def __iter__(self) -> Iterator[T]:
         return iter(self._list())
@@ -165,5 +170,7 @@ class LazyList(MutableSequence[T]):
 
     def _list(self) -> list[T]:
         if self._made is None:
-            self._made = self._make()
+            with self._lock:
+                if self._made is None:
+                    self._made = self._make()
         return self._made

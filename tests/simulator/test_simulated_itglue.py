@@ -162,12 +162,12 @@ def test_the_other_resources(glue: Caller) -> None:
     assert glue.itglue("/countries", **{"filter[iso]": "US"}).json()["meta"]["total-count"] == 1
 
 
-def test_nothing_can_be_written(glue: Caller) -> None:
-    """POST, PATCH and DELETE answer 405."""
-    headers = {"x-api-key": glue.simulator.itglue_api_key}
-    for method in ("POST", "PATCH", "DELETE"):
-        url = f"{glue.simulator.itglue_url}/contacts"
-        assert glue.session.request(method, url, headers=headers, json={}, timeout=10).status_code == 405
+def test_relationships_belong_to_their_parent(glue: Caller) -> None:
+    """A contact is shown under its own organization only; flexible assets are not listed under one at all."""
+    assert ids(glue.itglue("/organizations/72/relationships/contacts", sort="id")) == ["501", "502"]
+    assert glue.itglue("/organizations/72/relationships/contacts/501").json()["data"]["id"] == "501"
+    assert glue.itglue("/organizations/73/relationships/contacts/501").status_code == 404
+    assert glue.itglue("/organizations/72/relationships/flexible_assets").status_code == 404
 
 
 def test_the_log_knows_who_asked_for_passwords(glue: Caller) -> None:
