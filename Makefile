@@ -26,8 +26,8 @@ dagster: $(STAMP)  ## The Dagster UI on the demo's runs and assets, with the sim
 test: check  ## The whole test suite, with linters and types
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-all: EXTRAS := dev,msgraph,bench
-test-all:  ## As test, with the independent client and the second DuckDB
+test-all: EXTRAS := dev,msgraph,bench,postgres
+test-all:  ## As test, with the independent client, PostgreSQL and the second DuckDB
 	rm -f $(STAMP)
 	$(MAKE) $(STAMP) EXTRAS=$(EXTRAS)
 	$(MAKE) test
@@ -59,5 +59,7 @@ bench: $(STAMP)  ## Speed and memory, as ratios of one run (minutes)
 	$(BIN)/python -m benchmarks.extraction --tenants 100 --users 500 --latency 0.1 --threads 8
 	$(BIN)/python -m benchmarks.extraction --tenants 100 --users 500 --latency 0.1
 	$(BIN)/python -m benchmarks.matching
+	$(BIN)/python -m benchmarks.planning
+	$(BIN)/python -m benchmarks.planning --write
 	$(BIN)/python -m benchmarks.whole_sync --share --users 20
 	$(BIN)/python -m benchmarks.whole_sync

@@ -1,12 +1,13 @@
-"""The Dagster code location: one asset per table, their checks, the job `sync`.
+"""The Dagster code location: one asset per table, their checks, the jobs.
 
-    definitions   what Dagster loads
+    definitions   what Dagster loads: assets, checks, the jobs sync, rematch and apply, the sensor for decisions
     specs         an asset's description, columns and kinds, from the table contract
     resources     the installation: its workspace, and the lock of the one sync that writes
     failures      our errors as Dagster's, with their retry decision
     microsoft     m365.*, sync.tenants: shards fanned out inside the run
     documentation itglue.*
     relations     match.*, compare.*, history.*
+    changes       sync.changes, and what of it was written
     published     the copy that analysts open
     checks        table contracts (blocking) and what a person should look at (not blocking)
 

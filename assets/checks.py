@@ -42,8 +42,8 @@ def contract_checks(name: str, tables: Sequence[str]) -> dg.AssetChecksDefinitio
     return contracts
 
 
-def _watch(table: str, name: str, description: str, find: Callable[..., watching.Finding]) -> Any:
-    @dg.asset_check(asset=key(table), name=name, description=description)
+def _watch(asset: str, name: str, description: str, find: Callable[..., watching.Finding]) -> Any:
+    @dg.asset_check(asset=key(asset), name=name, description=description)
     def check(installation: Installation) -> dg.AssetCheckResult:
         with reported():
             finding = find(installation.workspace)
@@ -62,6 +62,7 @@ CHECKS = [
     contract_checks("match_organizations", ("match.organizations", "match.organization_suggestions")),
     contract_checks("match_contacts", ("match.contacts",)),
     contract_checks("compare", tables_of("compare")),
+    contract_checks("changes", ("sync.changes",)),
     _watch(
         "sync.tenants",
         "every_tenant_read",
@@ -85,5 +86,17 @@ CHECKS = [
         "rows_have_not_fallen",
         "Tables that lost more than a fifth of their rows since the sync before.",
         watching.fallen_rows,
+    ),
+    _watch(
+        "sync.changes",
+        "no_brake_pulled",
+        "Which tenants' plans wait for approval because they look like an accident.",
+        watching.brakes_pulled,
+    ),
+    _watch(
+        "sync.applied",
+        "every_change_written",
+        "What IT Glue refused, and what nobody knows yet whether it was written.",
+        watching.changes_not_written,
     ),
 ]

@@ -4,23 +4,26 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from assets.changes import APPLIED
 from assets.failures import reported
 from assets.resources import Installation
 from assets.specs import OWNERS, counted, key, spec, tables_of
 from o365_etl.pipeline import publishing
 
 COPY = dg.AssetKey(["published", "o365"])
-INPUTS = (*tables_of("compare", "history", "match"), "sync.tenants")
+INPUTS = [key(table) for table in (*tables_of("compare", "history", "match"), "sync.tenants", "sync.changes")] + [
+    APPLIED
+]
 
 
 @dg.multi_asset(
     name="publish",
     specs=[
-        spec("sync.runs", INPUTS),
-        spec("sync.log", INPUTS),
+        spec("sync.runs").replace_attributes(deps=INPUTS),
+        spec("sync.log").replace_attributes(deps=INPUTS),
         dg.AssetSpec(
             COPY,
-            deps=[key(table) for table in INPUTS],
+            deps=INPUTS,
             description="`{data_dir}/o365.duckdb`: every public table, readable at any time, also while a sync runs.",
             group_name="published",
             kinds={"duckdb"},

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from o365_etl.matching.organizations import match_organizations
 from o365_etl.normalise import normalise
@@ -82,13 +83,15 @@ def measure_contacts(folder: Path, users: int, tenants: int, memory: str) -> Ite
     yield step(
         "organization evidence", lambda db: relate.organization_evidence(db, fresh), lambda _: f"{users:,} users"
     )
-    yield step("match contacts", lambda db: relate.match_contacts(db, fresh, [], {}), rules_of)
+    yield step(
+        "match contacts", lambda db: relate.match_contacts(db, fresh, [], links_of(db), lambda _: None), rules_of
+    )
     yield step("compare", lambda db: relate.compare(db, fresh, ["bench"]), lambda db: rows_of(db, "compare.contacts"))
     for note in ("first sync", "second sync, nothing changed"):
         yield step("history", lambda db: write_history(db, datetime.now(UTC), fresh), lambda _, said=note: said)
     with warehouse.connect() as db:
         links = links_of(db)
-    yield step("match contacts again", lambda db: relate.match_contacts(db, fresh, [], links), rules_of)
+    yield step("match contacts again", lambda db: relate.match_contacts(db, fresh, [], links, lambda _: None), rules_of)
 
 
 def rules_of(db: Db) -> str:
@@ -102,10 +105,11 @@ def rows_of(db: Db, table: str) -> str:
     return f"{db.scalar(f'SELECT count(*) FROM {table}'):,} rows"
 
 
-def links_of(db: Db) -> dict[tuple[str, str], str]:
-    """The links a second sync starts with."""
-    rows = db.rows("SELECT tenant_id, user_id, contact_id FROM \"match\".contacts WHERE status = 'matched'")
-    return {(tenant_id, user_id): contact_id for tenant_id, user_id, contact_id in rows}
+def links_of(db: Db) -> pa.Table:
+    """The links that the next match starts with: none before the first."""
+    return db.arrow(
+        "SELECT tenant_id, user_id, organization_id, contact_id FROM \"match\".contacts WHERE status = 'matched'"
+    )
 
 
 def fill(db: Db, users: int, tenants: int) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from o365_etl.config import Settings, load_settings
-from o365_etl.pipeline import documentation, microsoft, planning, publishing, relating, reporting
-from o365_etl.pipeline.workspace import Workspace
+from o365_etl.pipeline import changing, documentation, microsoft, planning, publishing, relating
+from o365_etl.pipeline.workspace import Workspace, query
 from o365_etl.simulator import (
     Estate,
     Fault,
@@ -71,12 +71,13 @@ class World:
             relating.match_contacts(workspace)
             relating.compare(workspace)
             relating.remember(workspace)
+            changing.plan_changes(workspace, run_id)
             publishing.publish(workspace, run_id)
         return done
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of the published copy."""
-        return [tuple(row.values()) for row in reporting.query(self.workspace, sql)]
+        return [tuple(row.values()) for row in query(self.workspace, sql)]
 
 
 @pytest.fixture

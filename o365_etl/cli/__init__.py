@@ -2,9 +2,10 @@
 
     options   what commands share: --config, --json, errors → exit codes
     output    tables, JSON and progress on a terminal
-    running   a sync in this process, through Dagster (the only place that imports `assets`)
-    syncing   sync, demo, simulate
-    asking    status, logs, match, explain, query
+    running   a job in this process, through Dagster (the only place that imports `assets`)
+    syncing   sync, simulate · demo: the demo, and the loop of decisions and writing at its end
+    asking    status, logs, explain, query
+    matching  match … · changing: plan, plan approve, apply, rematch
     answers   how the answers to those look on a terminal
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 done but some tenants failed, 4 stopped by a brake.

@@ -9,6 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from o365_etl.cli.output import cell, console, print_counts, print_table
+from o365_etl.cli.shown import show_explained_changes
 
 Row = Mapping[str, Any]
 
@@ -100,6 +101,11 @@ def show_summary(found: Row) -> None:
     show_tenants(found["not_ok"])
     console().print()
     print_counts("Read", found["rows"])
+    show_conclusions(found)
+
+
+def show_conclusions(found: Row) -> None:
+    """Who belongs to whom, and what follows from it."""
     print_counts("Tenants matched by", found["organization_matches"])
     print_counts("Users matched by", found["contact_matches"])
     print_table(
@@ -121,6 +127,8 @@ def show_summary(found: Row) -> None:
         ],
         empty="none.",
     )
+    console().print()
+    print_counts("Plan", found["changes"])
 
 
 def evidence(document: str | None) -> str:
@@ -181,6 +189,7 @@ def show_explanation(one: Row) -> None:
         [(row["field"], row["m365_value"], row["itglue_value"], row["state"]) for row in one["comparison"]],
         empty="nothing to compare.",
     )
+    show_explained_changes(one["changes"])
 
 
 def _step(name: str, *values: Any) -> None:

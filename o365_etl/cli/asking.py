@@ -1,4 +1,4 @@
-"""Commands that only ask: status, logs, match list, explain, query. They never wait for a sync."""
+"""Commands that only ask: status, logs, explain, query. They never wait for a sync."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 import click
 
 from o365_etl.cli.options import config_option, json_option, workspace
-
-MATCH_STATUSES = ("unmatched", "suggested", "matched", "ignored")
 
 
 @click.command()
@@ -46,27 +44,6 @@ def logs(
         answers.show_log(entries)
 
 
-@click.group()
-def match() -> None:
-    """Which organization each tenant belongs to."""
-
-
-@match.command("list")
-@click.option("--status", "wanted", type=click.Choice(MATCH_STATUSES), help="Only these.")
-@config_option
-@json_option
-def match_list(wanted: str | None, config: Path | None, as_json: bool) -> None:
-    """Tenants with their organization, or the best suggestion; what needs a decision first."""
-    from o365_etl.cli import answers, output
-    from o365_etl.pipeline import reporting
-
-    found = reporting.matches(workspace(config), wanted)
-    if as_json:
-        output.print_json(found)
-    else:
-        answers.show_matches(found)
-
-
 @click.command()
 @click.argument("user")
 @config_option
@@ -97,9 +74,9 @@ def query(sql: str, config: Path | None, as_json: bool) -> None:
     Tables: docs/tables.md, or `o365-etl query "SHOW ALL TABLES"`.
     """
     from o365_etl.cli import output
-    from o365_etl.pipeline import reporting
+    from o365_etl.pipeline import workspace as places
 
-    rows = reporting.query(workspace(config), sql)
+    rows = places.query(workspace(config), sql)
     if as_json:
         output.print_json(rows)
     else:

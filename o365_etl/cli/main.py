@@ -7,9 +7,12 @@ from importlib.metadata import version
 
 import click
 
-from o365_etl.cli.asking import explain, logs, match, query, status
+from o365_etl.cli.asking import explain, logs, query, status
+from o365_etl.cli.changing import apply, plan, rematch
+from o365_etl.cli.demo import demo
+from o365_etl.cli.matching import match
 from o365_etl.cli.options import Group
-from o365_etl.cli.syncing import demo, simulate, sync
+from o365_etl.cli.syncing import simulate, sync
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -23,5 +26,5 @@ def main() -> None:
     os.umask(0o077)
 
 
-for command in (demo, simulate, sync, status, logs, match, explain, query):
+for command in (demo, simulate, sync, status, logs, match, plan, apply, rematch, explain, query):
     main.add_command(command)

@@ -13,7 +13,7 @@ from o365_etl.errors import ConfigError, O365EtlError
 if TYPE_CHECKING:
     from o365_etl.pipeline.workspace import Workspace
 
-FAILED, USAGE, SOME_TENANTS_FAILED = 1, 2, 3
+FAILED, USAGE, SOME_TENANTS_FAILED, WAITS_FOR_APPROVAL = 1, 2, 3, 4
 
 F = TypeVar("F", bound=Callable[..., Any])
 

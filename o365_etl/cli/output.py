@@ -64,7 +64,7 @@ def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]],
     )
     for index, head in enumerate(heads):
         numeric = all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(head, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(head, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         table.add_row(*(cell(value) for value in row))
     out.print(table)

@@ -1,4 +1,4 @@
-"""A sync in this process, through Dagster: its run, assets and checks stand in the instance's history.
+"""A job in this process, through Dagster: its run, assets and checks stand in the instance's history.
 
 Without DAGSTER_HOME the instance is `{data_dir}/dagster`, made on first use from the project's `dagster.yaml`, so the
 Dagster UI started on the same folder shows the same runs. This module alone imports `assets`, and only in functions.
@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from o365_etl.config import Settings, dagster_home
 from o365_etl.errors import LocalError, O365EtlError, PermanentError
@@ -18,11 +19,15 @@ from o365_etl.errors import LocalError, O365EtlError, PermanentError
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a sync ended: its run, tenants read, and tenants that should have been read and were not."""
+    """How a run ended: its id and status, tenants read, tenants that should have been read and were not, and changes by
+    outcome.
+    """
 
     run_id: str
+    status: str
     tenants_ok: int
     tenants_failed: int
+    changes: dict[str, int]
 
 
 def run_sync(
@@ -30,10 +35,31 @@ def run_sync(
     *,
     tenants: Sequence[str] = (),
     only_failed: bool = False,
+    preview: bool = False,
     trigger: str = "manual",
     wait_seconds: float = 600,
 ) -> Outcome:
     """Run the job `sync` to its end. Raises the error that stopped it."""
+    ops = {
+        "microsoft": {"config": {"tenants": list(tenants), "only_failed": only_failed}},
+        "applied": {"config": {"preview": preview}},
+    }
+    return _run(settings, "sync", ops, trigger, wait_seconds)
+
+
+def run_rematch(settings: Settings, *, trigger: str = "decision", wait_seconds: float = 600) -> Outcome:
+    """Run the job `rematch` to its end: match, compare, plan and publish, without reading anything; in mode `apply` it
+    writes. Raises the error that stopped it.
+    """
+    return _run(settings, "rematch", {}, trigger, wait_seconds)
+
+
+def run_apply(settings: Settings, *, trigger: str = "apply", wait_seconds: float = 600) -> Outcome:
+    """Run the job `apply` to its end: write what is approved. Raises the error that stopped it."""
+    return _run(settings, "apply", {"applied": {"config": {"by_person": True}}}, trigger, wait_seconds)
+
+
+def _run(settings: Settings, name: str, ops: dict[str, Any], trigger: str, wait_seconds: float) -> Outcome:
     import dagster as dg
 
     from assets.definitions import defs
@@ -42,14 +68,14 @@ def run_sync(
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     workspace = Workspace.of(settings)
-    job = defs().resolve_job_def("sync")
+    job = defs().resolve_job_def(name)
     with dg.DagsterInstance.from_config(str(prepare_home(settings))) as instance:
         try:
             result = job.execute_in_process(
                 instance=instance,
                 tags={TRIGGER_TAG: trigger},
                 run_config={
-                    "ops": {"microsoft": {"config": {"tenants": list(tenants), "only_failed": only_failed}}},
+                    "ops": ops,
                     "resources": {
                         "installation": {"config": {"config": str(settings.file), "wait_seconds": wait_seconds}}
                     },
@@ -59,7 +85,10 @@ def run_sync(
         except (dg.Failure, dg.DagsterError) as error:
             raise _cause(error) from error
     run = workspace.state.run(result.run_id)
-    return Outcome(result.run_id, int(run["tenants_ok"]), int(run["tenants_failed"]))
+    changes = {
+        name.removeprefix("changes "): number for name, number in run["counts"].items() if name.startswith("changes ")
+    }
+    return Outcome(result.run_id, run["status"], int(run["tenants_ok"] or 0), int(run["tenants_failed"] or 0), changes)
 
 
 def _cause(error: BaseException) -> O365EtlError:

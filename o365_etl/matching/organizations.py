@@ -154,9 +154,12 @@ def _by_person_or_link(decision: TenantDecision | None, link: str | None, names:
         if decision.organization_id in names:
             return Outcome("matched", decision.organization_id, "decision", {"action": decision.action}, decision)
         if decision.organization_id is None and decision.action == "create":
-            return Outcome("unmatched", evidence={"pending": "create"}, decision=decision)
+            if link is None:
+                return Outcome("unmatched", evidence={"pending": "create"}, decision=decision)
+            if link in names:
+                return Outcome("matched", link, "decision", {"action": "create"}, decision)
         # The person's choice is gone from IT Glue. No rule may choose in his place.
-        gone = {"decided_organization_gone": decision.organization_id}
+        gone = {"decided_organization_gone": decision.organization_id or link}
         return Outcome("unmatched", evidence=gone, decision=decision, is_settled=False)
     if link in names:
         return Outcome("matched", link, "link", {"linked": True})
@@ -197,8 +200,8 @@ def _holders(
         if decision.action != "ignore" and decision.organization_id is not None:
             holders[decision.organization_id].add(tenant_id)
     for tenant_id, organization_id in links.items():
-        # A link that a decision overruled holds nothing any more.
-        if tenant_id not in decided:
+        # A link that a decision overruled holds nothing any more; beside the decision to create it is what was created.
+        if tenant_id not in decided or decided[tenant_id].action == "create":
             holders[organization_id].add(tenant_id)
     for tenant_id, outcome in outcomes.items():
         if outcome.organization_id is not None:

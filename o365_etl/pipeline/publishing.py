@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import published
@@ -12,15 +13,23 @@ from o365_etl.tables import TABLES
 COUNTED = tuple(name for name in TABLES if name not in ("sync.runs", "sync.log"))
 
 
-def publish(workspace: Workspace, run_id: str) -> Mapping[str, int]:
-    """Close the run as `ok`, replace the published copy atomically, and return its rows per table.
+def publish(workspace: Workspace, run_id: str, *, status: str | None = None) -> Mapping[str, int]:
+    """Close the run, replace the published copy atomically, and return its rows per table.
 
-    The run is closed first so that the copy says so. Should the copy fail, the run is closed again as failed.
+    Without a `status` the run is `blocked` if a brake keeps it from writing, else `ok`. It is closed first so that the
+    copy says so. Should the copy fail, the run is closed again as failed.
     """
     state = workspace.state
+    state.prune(now() - timedelta(days=workspace.settings.retention.days))
     with workspace.tables() as db:
         rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in COUNTED}
-        state.finish_run(run_id, now(), "ok", counts=rows)
+        if status is None:
+            held = workspace.settings.itglue.mode == "apply" and db.scalar(
+                "SELECT count(*) FROM sync.changes WHERE state = 'blocked'"
+            )
+            status = "blocked" if held else "ok"
+        written = {f"changes {state_}": number for state_, number in state.intents.counts(run_id).items()}
+        state.finish_run(run_id, now(), status, counts=rows | written)
         try:
             extra = {"sync.runs": state.runs_table(), "sync.log": state.log_table()}
             published.publish(db, workspace.published, run_id=run_id, extra=extra)

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from o365_etl.matching.audit import held_back
 from o365_etl.matching.organizations import match_organizations as match_by_rules
 from o365_etl.pipeline.documentation import is_known
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import history, relate
+from o365_etl.store.audit import hold_back
 from o365_etl.store.warehouse import Db
 from o365_etl.tables import HISTORY
 
@@ -31,8 +33,8 @@ class Done:
 
 def match_organizations(workspace: Workspace) -> Done:
     """Fill `match.organizations` and `match.organization_suggestions`; counts tenants per status and rule."""
-    decisions, _ = workspace.state.decisions_in_force()
-    links, _ = workspace.state.links()
+    decisions, _ = workspace.state.decisions.in_force()
+    links = workspace.state.links.tenant_links()
     with workspace.tables() as db:
         _forget_excluded(db)
         fresh = _fresh_tenants(workspace, db)
@@ -56,6 +58,10 @@ def match_organizations(workspace: Workspace) -> Done:
         with db.transaction():
             for name, frame in zip(MATCHED, (matches, suggestions), strict=True):
                 db.replace(name, relate.as_table(name, frame), fresh)
+        found = matches[matches["status"] == "matched"]
+        workspace.state.links.link_tenants(
+            zip(found["tenant_id"], found["organization_id"], found["rule"], strict=True)
+        )
         return Done(_rows(db, MATCHED), _outcomes(db, "match.organizations"))
 
 
@@ -70,7 +76,7 @@ def _forget_excluded(db: Db) -> None:
 
 def _fresh_tenants(workspace: Workspace, db: Db) -> list[str]:
     """Tenants about which something may be concluded: read completely, or decided by a person."""
-    of_tenants, of_users = workspace.state.decisions_in_force()
+    of_tenants, of_users = workspace.state.decisions.in_force()
     decided = {each.tenant_id for each in of_tenants} | {each.tenant_id for each in of_users}
     rows = db.rows(
         "SELECT tenant_id FROM m365.tenants t"
@@ -97,12 +103,23 @@ def _outcomes(db: Db, table: str) -> dict[str, int]:
 
 
 def match_contacts(workspace: Workspace) -> Done:
-    """Fill `match.contacts`; counts users per status and rule."""
-    _, decisions = workspace.state.decisions_in_force()
-    _, links = workspace.state.links()
+    """Fill `match.contacts`, remember new links, and hold back look-alikes; counts users per status and rule."""
+    links = workspace.state.links
+    _, decisions = workspace.state.decisions.in_force()
     with workspace.tables() as db:
-        relate.match_contacts(db, _fresh_tenants(workspace, db), decisions, links)
+        fresh = _fresh_tenants(workspace, db)
+        relate.match_contacts(db, fresh, decisions, links.user_links(), lambda found: _link(workspace, found))
+        if workspace.settings.itglue.mode != "off":
+            decided = {(decision.tenant_id, decision.user_id) for decision in decisions}
+            hold_back(db, fresh, decided, links.first_applied(), held_back)
         return Done(_rows(db, ("match.contacts",)), _outcomes(db, "match.contacts"))
+
+
+def _link(workspace: Workspace, found: Sequence[relate.UserLink]) -> None:
+    """Remember who is who, except of users about whom a person decided otherwise while this match was being made."""
+    _, decisions = workspace.state.decisions.in_force()
+    other = {(d.tenant_id, d.user_id) for d in decisions if d.contact_id is None}
+    workspace.state.links.link_users(row for row in found if row[:2] not in other)
 
 
 def compare(workspace: Workspace) -> Done:
@@ -115,6 +132,7 @@ def compare(workspace: Workspace) -> Done:
             _fresh_tenants(workspace, db),
             with_licenses,
             known={name: is_known(workspace.landing.receipt("itglue", name)) for name in OPTIONAL},
+            places={tenant_id: target for (tenant_id, _), target in workspace.state.links.places("location").items()},
         )
         counts: dict[str, int] = {}
         for name in COMPARED:

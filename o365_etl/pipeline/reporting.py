@@ -10,23 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from o365_etl.errors import NotFoundError
-from o365_etl.pipeline.workspace import Workspace
-from o365_etl.store import published
+from o365_etl.pipeline.naming import find_tenant
+from o365_etl.pipeline.workspace import Workspace, query
 
 Row = dict[str, Any]
-
-NOT_SYNCED = "Run `o365-etl sync` first (or `o365-etl demo` to look around)."
-
-
-def query(workspace: Workspace, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
-    """Rows of a read-only statement on the published copy, as dicts.
-
-    Raises `NotFoundError` if nothing was published yet, and the statement's own error as a `PermanentError`.
-    """
-    if not workspace.published.is_file():
-        raise NotFoundError(f"nothing has been published yet in {workspace.data_dir}", remedy=NOT_SYNCED)
-    answer = published.query(workspace.published, sql, parameters)
-    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
 
 
 def tenants(workspace: Workspace) -> list[Row]:
@@ -87,6 +74,11 @@ def summary(workspace: Workspace) -> Row:
             "SELECT CASE status WHEN 'matched' THEN rule ELSE status END AS what, count(*) AS n"
             " FROM match.contacts GROUP BY 1 ORDER BY 2 DESC"
         ),
+        "changes": counted(
+            "SELECT state || ' ' || action || ' ' || replace(resource, '_', ' ') AS what, count(*) AS n"
+            " FROM sync.changes WHERE state IN ('planned', 'approved', 'blocked', 'skipped')"
+            " OR run_id = (SELECT run_id FROM sync.runs ORDER BY started_at DESC LIMIT 1) GROUP BY 1 ORDER BY 1"
+        ),
         "differences": query(
             workspace,
             "SELECT what, field, count(*) FILTER (state = 'different') AS different,"
@@ -122,6 +114,64 @@ def status(workspace: Workspace) -> Row:
         "runs": runs,
         "tenants": [{**row, "streams": json.loads(row["streams"] or "{}")} for row in known],
     }
+
+
+PLAN_STATES = ("planned", "approved", "blocked", "skipped")
+
+
+def plan(workspace: Workspace, tenants: Sequence[str] = ()) -> Row:
+    """The plan: a summary by tenant, and each change with its fields. `tenants` narrows it: id, domain or exact name.
+
+    A state is `approved` also where a person approved this very plan since it was published.
+    """
+    wanted = {find_tenant(workspace, tenant)["tenant_id"] for tenant in tenants}
+    approvals = workspace.state.approvals.open()
+    changes = []
+    for row in query(
+        workspace,
+        "SELECT c.*, m.tenant_name FROM sync.changes c LEFT JOIN match.organizations m USING (tenant_id)"
+        " WHERE list_contains(?::VARCHAR[], c.state) ORDER BY m.tenant_name NULLS FIRST, c.tenant_id, c.resource,"
+        " c.action, c.subject_id, c.change_id",
+        [list(PLAN_STATES)],
+    ):
+        if wanted and row["tenant_id"] not in wanted:
+            continue
+        if row["state"] in ("planned", "blocked") and approvals.get(row["tenant_id"]) == row["plan_hash"]:
+            row["state"] = "approved"
+        changes.append({**row, "fields": json.loads(row["fields"])})
+    by_tenant: dict[str | None, Row] = {}
+    for change in changes:
+        summed = by_tenant.setdefault(
+            change["tenant_id"],
+            {
+                "tenant_id": change["tenant_id"],
+                "tenant_name": change["tenant_name"] or ("the account" if change["tenant_id"] is None else None),
+                "plan_hash": None,
+                "create": 0,
+                "update": 0,
+                "deactivate": 0,
+                "skipped": 0,
+                "state": "skipped",
+                "reason": None,
+            },
+        )
+        if change["state"] == "skipped":
+            summed["skipped"] += 1
+            continue
+        summed[change["action"]] += 1
+        summed |= {"plan_hash": change["plan_hash"], "state": change["state"]}
+        if change["state"] == "blocked":
+            summed["reason"] = change["reason"].partition("waits for approval: ")[2]
+    return {"tenants": list(by_tenant.values()), "changes": changes}
+
+
+def waiting(workspace: Workspace) -> Row:
+    """How many changes of the published plan wait for a person, and in how many tenants because of a brake."""
+    return query(
+        workspace,
+        "SELECT count(*) FILTER (state IN ('planned', 'blocked')) AS waiting,"
+        " count(DISTINCT tenant_id) FILTER (state = 'blocked') AS blocked_tenants FROM sync.changes",
+    )[0]
 
 
 def explain(workspace: Workspace, wanted: str) -> list[Row]:
@@ -175,6 +225,13 @@ def _explain_one(workspace: Workspace, user: Mapping[str, Any]) -> Row:
         "organization": rows("SELECT * FROM match.organizations WHERE tenant_id = ?", key[:1]),
         "match": match,
         "candidates": [_candidate(rows, contact_id) for contact_id in candidates],
+        "changes": [
+            {**change, "fields": json.loads(change["fields"])}
+            for change in rows(
+                "SELECT action, resource, state, fields, reason, message FROM sync.changes"
+                " WHERE tenant_id = ? AND subject_id = ? ORDER BY resource, action"
+            )
+        ],
         "comparison": rows(
             "SELECT field, m365_value, itglue_value, state FROM compare.contacts WHERE tenant_id = ? AND user_id = ?"
         ),

@@ -80,6 +80,29 @@ def fallen_rows(workspace: Workspace) -> Finding:
     return _finding(rows, ("table", "rows before", "rows now"), "tables that shrank")
 
 
+def brakes_pulled(workspace: Workspace) -> Finding:
+    """Tenants whose plan waits for a person, and why."""
+    with workspace.tables() as db:
+        rows = db.rows(
+            "SELECT tenant_id, count(*), regexp_extract(any_value(reason), 'waits for approval: (.*)$', 1)"
+            " FROM sync.changes WHERE state = 'blocked' GROUP BY ALL ORDER BY ALL"
+        )
+    return _finding(rows, ("tenant", "changes", "why"), "tenants that wait for approval")
+
+
+def changes_not_written(workspace: Workspace) -> Finding:
+    """Changes that IT Glue refused, and writes whose outcome nobody knows; by tenant and kind, never with a text."""
+    with workspace.tables() as db:
+        rows = db.rows(
+            "SELECT coalesce(tenant_id, 'account'), action || ' ' || resource, count(*) FROM sync.changes"
+            " WHERE state = 'failed' GROUP BY ALL ORDER BY ALL"
+        )
+    pending = len(workspace.state.intents.pending())
+    if pending:
+        rows.append(("", "outcome not known yet: the next run finds out", pending))
+    return _finding(rows, ("tenant", "what", "changes"), "changes not written")
+
+
 def _finding(rows: Sequence[tuple[object, ...]], heads: tuple[str, ...], what: str) -> Finding:
     if not rows:
         return Finding(True, "Nothing.", {what: 0})

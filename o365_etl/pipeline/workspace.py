@@ -5,16 +5,18 @@ Opening a workspace creates the folder and nothing else; no connection is held.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from o365_etl.config import Settings, load_settings
-from o365_etl.errors import LocalError
+from o365_etl.errors import LocalError, NotFoundError
 from o365_etl.normalise import normalise
+from o365_etl.store import published
 from o365_etl.store.landing import LandingZone
 from o365_etl.store.lock import Holder, SyncLock
 from o365_etl.store.state import StateStore
@@ -101,3 +103,17 @@ class Workspace:
 def now() -> datetime:
     """The time, with its zone; the one clock of the pipeline."""
     return datetime.now(UTC)
+
+
+NOT_SYNCED = "Run `o365-etl sync` first (or `o365-etl demo` to look around)."
+
+
+def query(workspace: Workspace, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+    """Rows of a read-only statement on the published copy, as dicts.
+
+    Raises `NotFoundError` if nothing was published yet, and the statement's own error as a `PermanentError`.
+    """
+    if not workspace.published.is_file():
+        raise NotFoundError(f"nothing has been published yet in {workspace.data_dir}", remedy=NOT_SYNCED)
+    answer = published.query(workspace.published, sql, parameters)
+    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]

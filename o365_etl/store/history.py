@@ -12,8 +12,8 @@ from datetime import datetime
 from o365_etl.store.warehouse import Db
 from o365_etl.tables import HISTORY, TABLES
 
-# Columns that change by themselves: alone they make no new version.
-RESTLESS = frozenset(("last_sign_in_at", "evidence"))
+# Columns that change by themselves: alone they make no new version. A match that a rule found becomes a link.
+RESTLESS = frozenset(("last_sign_in_at", "evidence", "rule"))
 
 
 def write_history(db: Db, now: datetime, tenants: Sequence[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ What does not live here: the rules for tenants (`o365_etl.matching`), and what c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from o365_etl.normalise import PUBLIC_MAIL_DOMAINS
-from o365_etl.store.warehouse import Db
+from o365_etl.store.warehouse import ArrowRows, Db
 from o365_etl.tables import TABLES
 
 # Rules for contacts after a person's decision, strongest first; the SQL of each is match_pairs_{rule}.sql.
@@ -25,9 +25,14 @@ RULES = ("link", "alias", "username", "full_name")
 # Users matched or compared by one statement: bounds the memory that joins and sorted addresses take.
 USERS_PER_BATCH = 200_000
 COMPARED_PER_BATCH = 150_000
+LINKS_PER_PORTION = 50_000
 # What `compare` fills: two tables of the contract, and the wide rows behind the view compare.contacts.
-COMPARED = ("compare.organizations", "compare.licenses", "work.contact_sides")
-_MATCHING = ("decided", "linked", "taken", "pool_users", "pool_contacts", "pool_emails", "pairs", "settled", "rivals")
+COMPARED = ("compare.organizations", "compare.licenses", "work.contact_sides", "work.tenant_locations")
+_MATCHING = (
+    *("user_links", "decided", "linked", "taken", "pool_users", "pool_contacts", "pool_emails", "pairs", "settled"),
+    "rivals",
+    "new_links",
+)
 
 
 class UserDecision(Protocol):
@@ -63,7 +68,7 @@ def organization_evidence(db: Db, fresh: Sequence[str]) -> pd.DataFrame:
     public = pa.table({"domain": pa.array(sorted(PUBLIC_MAIL_DOMAINS), pa.string())})
     by_address: list[tuple[Any, ...]] = []
     with _fresh(db, fresh), db.registered(public_mail_domains=public):
-        for _ in _batches(db):
+        for _ in tenant_batches(db, USERS_PER_BATCH):
             by_address += db.run_file("shared_addresses")
         by_domain = db.run_file("shared_domains")
     pair = ["tenant_id", "organization_id"]
@@ -75,29 +80,49 @@ def organization_evidence(db: Db, fresh: Sequence[str]) -> pd.DataFrame:
     return evidence.fillna({"shared_addresses": 0, "shared_domains": 0, "domains": "[]"}).astype(counts)
 
 
+# Tenant, user, organization, contact, and the rule that found it.
+UserLink = tuple[str, str, str, str, str]
+
+
 def match_contacts(
-    db: Db, fresh: Sequence[str], decisions: Iterable[UserDecision], links: Mapping[tuple[str, str], str]
+    db: Db,
+    fresh: Sequence[str],
+    decisions: Iterable[UserDecision],
+    links: ArrowRows,
+    on_links: Callable[[list[UserLink]], None],
 ) -> None:
     """Fill `match.contacts` for the fresh tenants. Needs `match.organizations`, and the SQL function `normalise`.
 
-    `decisions` and `links` are those of all tenants: a contact that anybody has is no candidate for anybody else.
+    `decisions` and `links` (tenant_id, user_id, organization_id, contact_id) are those of all tenants: a contact that
+    anybody has is no candidate for anybody else. `on_links` gets, in portions, the links that this match adds or
+    changes.
     """
     with (
         _fresh(db, fresh),
-        db.registered(user_decisions=_decision_table(decisions), user_links=_link_table(links)),
+        db.registered(user_decisions=decision_table(decisions), incoming_links=links),
         _temporary(db, *_MATCHING),
     ):
         db.run_file("comparable")
+        db.execute("CREATE OR REPLACE TEMP TABLE user_links AS SELECT * FROM incoming_links")
         for step in ("match_decided", "match_linked", "match_taken"):
             db.run_file(step)
         db.execute("CREATE OR REPLACE TEMP TABLE settled (u BIGINT, rule VARCHAR, contact_id VARCHAR, seen VARCHAR)")
         db.execute("CREATE OR REPLACE TEMP TABLE rivals (u BIGINT, contact_id VARCHAR)")
         # The working tables are filled outside the transaction: DuckDB reads what is not committed on one core only.
-        for _ in _batches(db):
+        for _ in tenant_batches(db, USERS_PER_BATCH):
             _settle_batch(db)
         with _plain_compression(db), db.transaction():
             db.execute('DELETE FROM "match".contacts WHERE tenant_id IN (SELECT tenant_id FROM fresh)')
             db.run_file("match_contacts")
+        db.run_file("match_new_links")
+        for first in range(0, int(db.scalar("SELECT count(*) FROM new_links")), LINKS_PER_PORTION):
+            on_links(
+                db.rows(
+                    "SELECT tenant_id, user_id, organization_id, contact_id, rule FROM new_links"
+                    " WHERE rowid >= ? AND rowid < ?",
+                    [first, first + LINKS_PER_PORTION],
+                )
+            )
 
 
 def _settle_batch(db: Db) -> None:
@@ -110,21 +135,27 @@ def _settle_batch(db: Db) -> None:
 
 
 def compare(
-    db: Db, fresh: Sequence[str], licensed_connections: Sequence[str], known: Mapping[str, bool] | None = None
+    db: Db,
+    fresh: Sequence[str],
+    licensed_connections: Sequence[str],
+    known: Mapping[str, bool] | None = None,
+    places: Mapping[str, str] | None = None,
 ) -> None:
     """Fill the `compare` tables for the fresh tenants. Needs the matches, and the SQL function `normalise`.
 
     `licensed_connections` names the connections whose licenses are documented. `known` says of the IT Glue streams
-    `locations` and `license_assets` whether they were ever read completely; one that is not named was.
+    `locations` and `license_assets` whether they were ever read completely; one that is not named was. `places` maps
+    tenants to the location that this program created for them.
     """
     known = known or {}
     connections = pa.table({"connection": pa.array(list(licensed_connections), pa.string())})
-    with _fresh(db, fresh), db.registered(licensed_connections=connections):
-        for macro in ("comparable", "digits", "same_phone", "compare_state", "text_value"):
+    with _fresh(db, fresh), db.registered(licensed_connections=connections, places=place_table(places or {})):
+        for macro in ("comparable", "digits", "same_phone", "same_number", "compare_state", "text_value"):
             db.run_file(macro)
         with _plain_compression(db), db.transaction():
             for name in COMPARED:
                 db.execute(f"DELETE FROM {name} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
+            db.run_file("compare_tenant_locations")
             db.run_file("compare_organizations", locations_known=known.get("locations", True))
             db.run_file("compare_licenses", assets_known=known.get("license_assets", True))
             _compare_contacts(db)
@@ -136,9 +167,9 @@ def _compare_contacts(db: Db) -> None:
         db.run_file("compare_contact_sides", first=first, last=first + COMPARED_PER_BATCH - 1)
 
 
-def _batches(db: Db) -> Iterator[int]:
-    """Fill the table `batch` with fresh tenants of about `USERS_PER_BATCH` users, until all have had their turn; yields
-    the number of tenants in it. Tenants of one organization are never parted: they share its contacts.
+def tenant_batches(db: Db, users_per_batch: int) -> Iterator[int]:
+    """Fill the table `batch` with tenants of `fresh`, of so many users, until all have had their turn; yields the
+    number of tenants in it. Tenants of one organization are never parted: they share its contacts.
     """
     groups = db.rows(
         "SELECT list(f.tenant_id), sum(coalesce(u.users, 0))"
@@ -153,7 +184,7 @@ def _batches(db: Db) -> Iterator[int]:
     for number, (tenants, count) in enumerate(groups, start=1):
         batch += tenants
         users += count
-        if users >= USERS_PER_BATCH or number == len(groups):
+        if users >= users_per_batch or number == len(groups):
             db.execute("CREATE OR REPLACE TEMP TABLE batch AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [batch])
             yield len(batch)
             batch, users = [], 0
@@ -187,20 +218,21 @@ def _temporary(db: Db, *tables: str) -> Iterator[None]:
         db.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
 
-def _decision_table(decisions: Iterable[UserDecision]) -> pa.Table:
+def place_table(places: Mapping[str, str]) -> pa.Table:
+    """Tenant → location id, as a table with the columns tenant_id and location_id."""
+    return pa.table(
+        {
+            "tenant_id": pa.array(list(places), pa.string()),
+            "location_id": pa.array(list(places.values()), pa.string()),
+        }
+    )
+
+
+def decision_table(decisions: Iterable[UserDecision]) -> pa.Table:
+    """Decisions about users, as a table: tenant_id, user_id, action, contact_id."""
     rows: list[Mapping[str, Any]] = [
         {"tenant_id": d.tenant_id, "user_id": d.user_id, "action": d.action, "contact_id": d.contact_id}
         for d in decisions
     ]
     names = ("tenant_id", "user_id", "action", "contact_id")
     return pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names})
-
-
-def _link_table(links: Mapping[tuple[str, str], str]) -> pa.Table:
-    return pa.table(
-        {
-            "tenant_id": pa.array([tenant_id for tenant_id, _ in links], pa.string()),
-            "user_id": pa.array([user_id for _, user_id in links], pa.string()),
-            "contact_id": pa.array(list(links.values()), pa.string()),
-        }
-    )

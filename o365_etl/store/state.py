@@ -1,19 +1,17 @@
-"""The state store: what cannot be computed again. Decisions and links, the syncs and their log.
+"""The state store: what cannot be computed again. Its syncs, their log and what is pruned of it are here; decisions,
+links, approvals, intents and leavers are each a module `state_*` of its own.
 
 A SQLite file `{data_dir}/state.sqlite` by default, any SQLAlchemy URL instead. Small, transactional, used by several
-processes at once; a connection is held for one statement or one short transaction only, so that a forked process or a
-waiting review website never blocks a sync.
+processes at once.
 
 What does not live here: rows that a sync can make again (`warehouse`), and who may write (`lock`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,35 +20,16 @@ import sqlalchemy as sa
 
 from o365_etl.errors import LocalError
 from o365_etl.store import state_schema as schema
-from o365_etl.store.state_engine import open_engine, state_errors
+from o365_etl.store.state_approvals import Approvals
+from o365_etl.store.state_database import Database, Row
+from o365_etl.store.state_decisions import Decisions
+from o365_etl.store.state_intents import Intents
+from o365_etl.store.state_leavers import Leavers
+from o365_etl.store.state_links import Links
 from o365_etl.tables import TABLES
 
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class TenantDecision:
-    """What a person decided about a tenant. `action`: accept, to, create (an organization) or ignore."""
-
-    tenant_id: str
-    action: str
-    organization_id: str | None
-    who: str
-    at: datetime
-    why: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class UserDecision:
-    """What a person decided about a user. `action`: accept, to, create (a contact) or ignore."""
-
-    tenant_id: str
-    user_id: str
-    action: str
-    contact_id: str | None
-    who: str
-    at: datetime
-    why: str | None
+# Without their number: it is their order, and not part of the public shape.
+_RUN = [column for column in schema.runs.c if column.name != "number"]
 
 
 class StateStore:
@@ -61,8 +40,34 @@ class StateStore:
     """
 
     def __init__(self, place: Path | str) -> None:
-        self._engine = open_engine(place)
-        self._is_ready = False
+        self._database = Database(place)
+
+    # --- the subjects that have a class of their own
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """What people decided about tenants and users."""
+        return Decisions(self._database)
+
+    @cached_property
+    def links(self) -> Links:
+        """What belongs together for good."""
+        return Links(self._database)
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """The plans that people approved."""
+        return Approvals(self._database)
+
+    @cached_property
+    def intents(self) -> Intents:
+        """What is about to be written, and what became of it."""
+        return Intents(self._database)
+
+    @cached_property
+    def leavers(self) -> Leavers:
+        """Who left, since when."""
+        return Leavers(self._database)
 
     # --- syncs
 
@@ -70,7 +75,7 @@ class StateStore:
         """Open a run, or reopen it if its id is known (a retried run keeps its id)."""
         values = {"trigger": trigger, "started_at": at, "ended_at": None, "status": status, "counts": {}}
         values |= {"tenants_ok": None, "tenants_failed": None}
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             known = connection.execute(sa.update(schema.runs).where(schema.runs.c.run_id == run_id).values(values))
             if not known.rowcount:
                 connection.execute(sa.insert(schema.runs).values(run_id=run_id, **values))
@@ -99,13 +104,13 @@ class StateStore:
 
     def run(self, run_id: str) -> Row:
         """One run, in the columns of `sync.runs`. Raises `LocalError` if there is none."""
-        rows = self._rows(sa.select(schema.runs).where(schema.runs.c.run_id == run_id))
+        rows = self._database.rows(sa.select(*_RUN).where(schema.runs.c.run_id == run_id))
         if not rows:
             raise LocalError(f"the state store knows no run {run_id}")
         return rows[0]
 
     def _update_run(self, run_id: str, values: Row) -> None:
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             known = connection.execute(sa.update(schema.runs).where(schema.runs.c.run_id == run_id).values(values))
             if not known.rowcount:
                 raise LocalError(f"the state store knows no run {run_id}")
@@ -113,7 +118,7 @@ class StateStore:
     def close_abandoned(self, reason: str) -> list[str]:
         """Close every run still `syncing` as failed and log `reason`; returns their ids. For the lock's holder only."""
         at = datetime.now(UTC)
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             open_runs = schema.runs.c.status == "syncing"
             run_ids = list(connection.scalars(sa.select(schema.runs.c.run_id).where(open_runs)))
             if run_ids:
@@ -124,7 +129,7 @@ class StateStore:
 
     def runs(self, limit: int = 100) -> list[Row]:
         """The latest runs, newest first, in the columns of `sync.runs`; `counts` is a dict."""
-        return self._rows(sa.select(schema.runs).order_by(schema.runs.c.number.desc()).limit(limit))
+        return self._database.rows(sa.select(*_RUN).order_by(schema.runs.c.number.desc()).limit(limit))
 
     # --- log
 
@@ -146,7 +151,7 @@ class StateStore:
         """Append entries with the keys level, message and optionally at, tenant_id, stream, detail."""
         rows = [_entry(entry, run_id) for entry in entries]
         if rows:
-            with self._transaction() as connection:
+            with self._database.writing() as connection:
                 connection.execute(sa.insert(schema.log), rows)
 
     def entries(
@@ -167,67 +172,35 @@ class StateStore:
         for column, wanted in ((columns.run_id, run_id), (columns.level, level), (columns.tenant_id, tenant_id)):
             if wanted is not None:
                 query = query.where(column == wanted)
-        return self._rows(query.order_by(columns.entry_id.desc()).limit(limit))[::-1]
+        return self._database.rows(query.order_by(columns.entry_id.desc()).limit(limit))[::-1]
 
     def runs_table(self) -> pa.Table:
         """All runs in the shape of `sync.runs`, oldest first."""
-        return self._arrow("sync.runs", sa.select(schema.runs).order_by(schema.runs.c.number))
+        query = sa.select(schema.runs).order_by(schema.runs.c.number)
+        return self._database.table(query, TABLES["sync.runs"].arrow_schema())
 
     def log_table(self) -> pa.Table:
         """The whole log in the shape of `sync.log`, oldest first."""
-        return self._arrow("sync.log", sa.select(schema.log).order_by(schema.log.c.entry_id))
+        query = sa.select(schema.log).order_by(schema.log.c.entry_id)
+        return self._database.table(query, TABLES["sync.log"].arrow_schema())
 
-    # --- decisions and links
+    # --- retention
 
-    def decisions_in_force(self) -> tuple[list[TenantDecision], list[UserDecision]]:
-        """The decision that holds for each subject. An `undo` takes back the last one that is not undone yet."""
-        held: dict[tuple[str, str | None], list[Row]] = {}
-        for row in self._rows(sa.select(schema.decisions).order_by(schema.decisions.c.id)):
-            stack = held.setdefault((row["tenant_id"], row["user_id"]), [])
-            if row["action"] != "undo":
-                stack.append(row)
-            elif stack:
-                stack.pop()
-        latest = [stack[-1] for stack in held.values() if stack]
-        return (
-            [_tenant_decision(row) for row in latest if row["kind"] == "tenant"],
-            [_user_decision(row) for row in latest if row["kind"] == "user"],
-        )
-
-    def links(self) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
-        """Links from earlier syncs: tenant id → organization id, and (tenant id, user id) → contact id."""
-        tenants, users = schema.links_tenant.c, schema.links_user.c
-        with self._transaction() as connection:
-            of_tenants = connection.execute(sa.select(tenants.tenant_id, tenants.organization_id)).all()
-            of_users = connection.execute(sa.select(users.tenant_id, users.user_id, users.contact_id)).all()
-        return {row[0]: row[1] for row in of_tenants}, {(row[0], row[1]): row[2] for row in of_users}
-
-    # --- how
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        with state_errors(self._engine):
-            if not self._is_ready:
-                schema.create_tables(self._engine)
-                self._is_ready = True
-            with self._engine.begin() as connection:
-                yield connection
-
-    def _rows(self, query: sa.Select[Any]) -> list[Row]:
-        with self._transaction() as connection:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-        for row in rows:
-            row.pop("number", None)  # the order of the runs, not part of the public shape
-        return rows
-
-    def _arrow(self, table: str, query: sa.Select[Any]) -> pa.Table:
-        arrow_schema = TABLES[table].arrow_schema()
-        rows = self._rows(query)
-        columns: dict[str, Sequence[Any]] = {}
-        for name in arrow_schema.names:
-            values = [row[name] for row in rows]
-            columns[name] = [json.dumps(v, ensure_ascii=False) if isinstance(v, dict | list) else v for v in values]
-        return pa.table(columns, schema=arrow_schema)
+    def prune(self, before: datetime) -> dict[str, int]:
+        """Delete what ended before this time: log entries, finished changes, approvals that are not open any more, and
+        finished syncs; how many of each. Decisions, links, places, leavers and what is still open stay for ever.
+        """
+        ended = {
+            "log": (schema.log, schema.log.c.at < before),
+            "intents": (schema.intents, schema.intents.c.closed_at < before),
+            "approvals": (schema.approvals, schema.approvals.c.closed_at < before),
+            "runs": (schema.runs, schema.runs.c.ended_at < before),
+        }
+        with self._database.writing() as connection:
+            return {
+                name: connection.execute(sa.delete(table).where(is_old)).rowcount
+                for name, (table, is_old) in ended.items()
+            }
 
 
 def _entry(entry: Mapping[str, Any], run_id: str | None) -> Row:
@@ -240,13 +213,3 @@ def _entry(entry: Mapping[str, Any], run_id: str | None) -> Row:
         "message": entry["message"],
         "detail": dict(entry.get("detail") or {}),
     }
-
-
-def _tenant_decision(row: Row) -> TenantDecision:
-    return TenantDecision(row["tenant_id"], row["action"], row["organization_id"], row["who"], row["at"], row["why"])
-
-
-def _user_decision(row: Row) -> UserDecision:
-    return UserDecision(
-        row["tenant_id"], row["user_id"], row["action"], row["contact_id"], row["who"], row["at"], row["why"]
-    )

@@ -1,6 +1,6 @@
 """How the database of the state store is opened, and its errors in our terms.
 
-What does not live here: the tables (`state_schema`) and what is done with them (`state`).
+What does not live here: the tables (`state_schema`) and what is done with them (`state_database`, `state`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from o365_etl.errors import ConfigError, LocalError, UnreachableError
 from o365_etl.store.disk import create_file, local_errors, make_folder
 
 FILE_NAME = "state.sqlite"
+# The option of a connection by which a transaction says that it is going to write.
+WRITES = "o365_etl_writes"
 # How long a writer waits for another one; transactions here take milliseconds.
 _BUSY_SECONDS = 30.0
 
@@ -34,8 +36,10 @@ def open_engine(place: Path | str) -> sa.Engine:
         return _create(url, {})
     if url.database:
         _make_private(Path(url.database))
-    engine = _create(url, {"timeout": _BUSY_SECONDS})
+    # One connection is used by one transaction, but DuckDB may ask for its next rows from another thread.
+    engine = _create(url, {"timeout": _BUSY_SECONDS, "check_same_thread": False})
     event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -98,8 +102,17 @@ def _make_private(path: Path) -> None:
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    # Safe with WAL: a power cut can cost the last entries, never the file.
-    connection.execute("PRAGMA synchronous = NORMAL").close()
+    # Python's driver must not begin transactions by itself: it would do so after the first read (see _begin_sqlite).
+    connection.isolation_level = None
+    # A change is noted here before it is sent: the note must survive a power cut that the change survives.
+    connection.execute("PRAGMA synchronous = FULL").close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # Who is going to write takes the lock at once. Taken only after a read, it would be refused without any waiting
+    # whenever another process wrote in between.
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _sqlite_error(reason: str, path: str) -> LocalError:

@@ -1,15 +1,19 @@
-"""The tables of the state store, as SQLAlchemy knows them.
+"""The tables of the state store, as SQLAlchemy knows them, and how an older database grows into them.
 
-Column types are those that SQLite and PostgreSQL both have. What does not live here: queries (`state`).
+Column types are those that SQLite and PostgreSQL both have. A column that is added to a table after it was released
+must be nullable. What does not live here: queries (`state` and the modules named after their subject).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DropTable
 from sqlalchemy.types import TypeDecorator
+
+from o365_etl.store.state_engine import WRITES
 
 METADATA = sa.MetaData()
 
@@ -39,6 +43,7 @@ class UtcTime(TypeDecorator[datetime]):
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 # Append-only. `before` is what held until then, for the person who asks; `undo` takes back the last decision.
+# `kind` is tenant or user.
 decisions = sa.Table(
     "decisions",
     METADATA,
@@ -53,9 +58,11 @@ decisions = sa.Table(
     sa.Column("organization_id", sa.Text),
     sa.Column("contact_id", sa.Text),
     sa.Column("before", sa.JSON),
+    sa.Index("ix_decisions_subject", "tenant_id", "user_id"),
     sqlite_autoincrement=True,
 )
 
+# `since` and `rule` tell how the link came about, `applied_at` when the tenant's plan was first written.
 links_tenant = sa.Table(
     "links_tenant",
     METADATA,
@@ -63,16 +70,81 @@ links_tenant = sa.Table(
     sa.Column("organization_id", sa.Text, nullable=False),
     sa.Column("since", UtcTime, nullable=False),
     sa.Column("rule", sa.Text),
+    sa.Column("applied_at", UtcTime),
 )
 
+# Of the same user a tenant may leave contacts in several organizations, one after the other.
 links_user = sa.Table(
     "links_user",
     METADATA,
     sa.Column("tenant_id", sa.Text, primary_key=True),
     sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("organization_id", sa.Text, primary_key=True),
     sa.Column("contact_id", sa.Text, nullable=False),
     sa.Column("since", UtcTime, nullable=False),
     sa.Column("rule", sa.Text),
+    sqlite_with_rowid=False,  # a million rows are written in half the time
+)
+
+# Records of IT Glue that are known by nothing else. A key has no NULL: '' is "about nobody in particular".
+places = sa.Table(
+    "places",
+    METADATA,
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("resource", sa.Text, primary_key=True),
+    sa.Column("subject_id", sa.Text, primary_key=True),
+    sa.Column("target_id", sa.Text, nullable=False),
+    sa.Column("since", UtcTime, nullable=False),
+)
+
+# An approval is good for one run. `tenant_id` NULL is the account; `state` is open, used or replaced.
+approvals = sa.Table(
+    "approvals",
+    METADATA,
+    sa.Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("why", sa.Text),
+    sa.Column("tenant_id", sa.Text),
+    sa.Column("plan_hash", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("run_id", sa.Text),
+    sa.Column("closed_at", UtcTime),
+    sqlite_autoincrement=True,
+)
+
+# What is about to be written, noted before it is sent, and what became of it: open, applied, failed or skipped.
+intents = sa.Table(
+    "intents",
+    METADATA,
+    sa.Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("change_id", sa.Text, nullable=False, index=True),
+    sa.Column("run_id", sa.Text, nullable=False, index=True),
+    sa.Column("tenant_id", sa.Text),
+    sa.Column("organization_id", sa.Text),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("resource", sa.Text, nullable=False),
+    sa.Column("target_id", sa.Text),
+    sa.Column("subject_id", sa.Text),
+    sa.Column("fields", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("plan_hash", sa.Text),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("message", sa.Text),
+    sa.Column("opened_at", UtcTime, nullable=False),
+    sa.Column("closed_at", UtcTime),
+    sqlite_autoincrement=True,
+)
+
+# Who left: gone, disabled, shared or unlicensed. `marked_at` is when IT Glue was told.
+leavers = sa.Table(
+    "leavers",
+    METADATA,
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("since", UtcTime, nullable=False),
+    sa.Column("marked_at", UtcTime),
 )
 
 # `number` is the order of the runs: two may start within one tick of the clock.
@@ -106,11 +178,48 @@ log = sa.Table(
 )
 
 
+# Names the queue of `wait_for_turn` among the locks of a PostgreSQL database: "o365" in ASCII.
+_TURN = 0x6F333635
+
+
 def create_tables(engine: sa.Engine) -> None:
-    """Create what is missing, also when several processes do so at once."""
-    # Not METADATA.create_all: it looks first and creates then, and between the two another process may have created.
-    with engine.begin() as connection:
-        for table in METADATA.sorted_tables:
-            connection.execute(CreateTable(table, if_not_exists=True))
-            for index in table.indexes:
-                connection.execute(CreateIndex(index, if_not_exists=True))
+    """Create what is missing, tables and columns, also when several processes do so at once."""
+    with engine.connect() as connection, connection.begin():
+        if not list(_missing(connection)):
+            return  # almost always: then nobody waits for a lock
+    with engine.connect() as connection:
+        connection.execution_options(**{WRITES: True})
+        with connection.begin():
+            wait_for_turn(connection)
+            # Looked at again: another process may have created in between.
+            for statement in list(_missing(connection)):
+                connection.execute(statement)
+
+
+def wait_for_turn(connection: sa.Connection) -> None:
+    """Wait until no other transaction that called this is left, and make the next ones wait for the end of this one.
+
+    On SQLite a transaction that writes has waited for its turn already, when it began.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TURN)))
+
+
+def _missing(connection: sa.Connection) -> Iterator[sa.Executable]:
+    """The statements that make the database what is declared here."""
+    inspector = sa.inspect(connection)
+    found = {name: inspector.get_columns(name) for name in inspector.get_table_names() if name in METADATA.tables}
+    for table in METADATA.sorted_tables:
+        names = {column["name"] for column in found.get(table.name, ())}
+        indexes = {index["name"] for index in inspector.get_indexes(table.name)} if names else set()
+        if names and table is links_user and "organization_id" not in names:
+            # Of this shape it was never filled.
+            yield DropTable(table)
+            names, indexes = set(), set()
+        if not names:
+            yield CreateTable(table)
+        for column in table.columns if names else ():
+            if column.name not in names:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                yield sa.text(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
+        yield from (CreateIndex(index) for index in table.indexes if index.name not in indexes)

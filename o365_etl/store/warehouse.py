@@ -43,7 +43,8 @@ WORKING: Mapping[str, tuple[str, ...]] = {
     "work.contact_sides": (
         *("tenant_id", "user_id", "organization_id", "contact_id", "user_principal_name"),
         *(f"{side}_{field}" for side in "mis" for field in _FIELDS),
-    )
+    ),
+    "work.tenant_locations": ("tenant_id", "location_id", "is_open"),
 }
 VIEWS: Mapping[str, str] = {"compare.contacts": "compare_contacts"}
 
@@ -138,8 +139,11 @@ class Db:
 
     def run_file(self, name: str, **params: object) -> list[tuple[Any, ...]]:
         """Run the one statement in `o365_etl/store/sql/{name}.sql`, with `$name` parameters; returns its rows."""
-        sql = resources.files("o365_etl.store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
-        return self.rows(sql, params or None)
+        return self.rows(_sql(name), params or None)
+
+    def arrow_file(self, name: str) -> pa.Table:
+        """The result of the SELECT in `o365_etl/store/sql/{name}.sql` as an Arrow table."""
+        return self.arrow(_sql(name))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -207,6 +211,10 @@ class Db:
             self._connection.create_function(name, over_column, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
 
 
+def _sql(name: str) -> str:
+    return resources.files("o365_etl.store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+
+
 def create_tables(db: Db) -> None:
     """Create the schemas and tables of the contract, and add the columns that a newer contract has."""
     present: dict[str, set[str]] = {}
@@ -223,7 +231,8 @@ def create_tables(db: Db) -> None:
         for schema in (*SCHEMAS, "work"):
             db.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         for name, columns in WORKING.items():
-            db.execute(f"CREATE OR REPLACE TABLE {name} ({', '.join(f'{column} VARCHAR' for column in columns)})")
+            if present.get(name) != set(columns):
+                db.execute(f"CREATE OR REPLACE TABLE {name} ({', '.join(f'{column} VARCHAR' for column in columns)})")
         for name, file in VIEWS.items():
             _drop_table(db, name)
             db.run_file(file)

@@ -1,7 +1,7 @@
 """One change: what would be written to one record of IT Glue, and why.
 
 A change is known by its content. The same difference found by the next sync is the same change, so an approval of a
-plan stays good for exactly as long as the plan says the same.
+plan stays good for exactly as long as the plan says the same (its hash is made of the ids, in `store.plan`).
 
 What does not live here: how changes are found (the modules beside this one) and how they are written (`apply`).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -21,6 +21,12 @@ Resource: TypeAlias = Literal[
 ]
 # A text, a number, or a list of texts; None is blank.
 Value: TypeAlias = Any
+Row: TypeAlias = Mapping[str, Any]
+
+# The state of a change that is shown and not written.
+SKIPPED = "skipped"
+# A contact that the same plan creates has no id yet: lists name it by its user.
+NEW_CONTACT = "user:"
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ class Change:
     `tenant_id` is None for what belongs to the whole account (an asset type). `organization_id` is None while the
     organization is itself still to be created: then it is the one that tenant's own organization change creates.
     `target_id` is None for a create. `subject_id` is the user or the SKU it is about. A list of contacts in `fields`
-    names a contact by its id, or a user whose contact the same plan creates as `user:<user id>`.
+    names a contact by its id, or a user whose contact the same plan creates as `user:<user id>`. `skipped_because`
+    says why a change is shown and not written (somebody else owns the record).
     """
 
     tenant_id: str | None
@@ -49,15 +56,15 @@ class Change:
     subject_id: str | None
     fields: Mapping[str, FieldChange]
     reason: str
-    is_skipped: bool = False
+    skipped_because: str | None = None
 
     @cached_property
     def change_id(self) -> str:
         """32 hexadecimal digits over everything but the reason."""
         content = [self.tenant_id, self.organization_id, self.action, self.resource, self.target_id, self.subject_id]
-        return _digest([*content, self.fields_json, self.is_skipped])
+        return _digest([*content, self.fields_json, self.skipped_because])
 
-    @property
+    @cached_property
     def fields_json(self) -> str:
         """`fields` as `sync.changes` shows them, always in the same order."""
         return json.dumps(
@@ -65,15 +72,25 @@ class Change:
             ensure_ascii=False,
         )
 
+    @classmethod
+    def of_row(cls, row: Row) -> Change:
+        """The inverse of what the plan writes into `sync.changes`."""
+        return cls(
+            tenant_id=row["tenant_id"],
+            organization_id=row["organization_id"],
+            action=row["action"],
+            resource=row["resource"],
+            target_id=row["target_id"],
+            subject_id=row["subject_id"],
+            fields={name: FieldChange(f["old"], f["new"]) for name, f in json.loads(row["fields"]).items()},
+            reason=row["reason"] or "",
+            skipped_because=row["reason"] if row.get("state") == SKIPPED else None,
+        )
 
-def fields_from_json(text: str) -> dict[str, FieldChange]:
-    """The inverse of `Change.fields_json`."""
-    return {name: FieldChange(field["old"], field["new"]) for name, field in json.loads(text).items()}
 
-
-def plan_hash(change_ids: Iterable[str]) -> str:
-    """The hash of a set of changes, in whatever order: 32 hexadecimal digits."""
-    return _digest(sorted(change_ids))
+def filled(fields: Mapping[str, FieldChange]) -> dict[str, FieldChange]:
+    """Without the fields whose new value is blank: a blank never overwrites, and is not worth creating."""
+    return {name: field for name, field in fields.items() if field.new not in (None, "", [])}
 
 
 def _digest(content: list[Any]) -> str:

@@ -11,7 +11,8 @@ import pytest
 from assets.definitions import defs
 from assets.resources import Installation
 from assets.specs import key
-from o365_etl.cli.running import prepare_home, run_sync
+from o365_etl.cli.running import prepare_home, run_apply, run_rematch, run_sync
+from o365_etl.pipeline import deciding
 from o365_etl.simulator import Estate, Fault, SimLicense, SimSku
 from o365_etl.tables import TABLES
 from tests.conftest import World
@@ -30,6 +31,10 @@ def execute(world: World, instance: dg.DagsterInstance, **config: Any) -> dg.Exe
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         },
     )
+
+
+# The small worlds of these tests change more than a third of two contacts: no accident here.
+NO_BRAKES = "[brakes]\nmax_changed_share = 1.0\nmax_field_share = 1.0\nmax_gone_share = 1.0"
 
 
 def failed_checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
@@ -92,6 +97,7 @@ def test_a_run_materializes_everything_and_is_remembered(start: Start, contoso: 
 def test_a_healthy_world_passes_every_check(start: Start, contoso: Estate) -> None:
     """Nothing cries wolf."""
     world = start(contoso)
+    world.configure(NO_BRAKES)
     with dg.DagsterInstance.ephemeral() as instance:
         result = execute(world, instance)
 
@@ -105,6 +111,7 @@ def test_the_checks_for_people_fail_and_say_what_to_do(start: Start, contoso: Es
     contoso.tenants[0].skus = [SimSku("SPB"), SimSku("CONTOSO_SPECIAL")]
     contoso.touch()
     world = start(contoso)
+    world.configure(NO_BRAKES)
     world.add_fault(Fault("graph", "truncated", tenant_id=contoso.tenants[1].tenant_id, path="/domains"))
     with dg.DagsterInstance.ephemeral() as instance:
         result = execute(world, instance)
@@ -124,11 +131,67 @@ def test_a_fall_in_rows_is_noticed(start: Start, contoso: Estate) -> None:
     tenant.users = people
     contoso.touch()
     world = start(contoso)
+    world.configure(NO_BRAKES)
     with dg.DagsterInstance.ephemeral() as instance:
         assert failed_checks(execute(world, instance)) == {}
         tenant.users = people[:10]
         contoso.touch(tenant.tenant_id)
         assert "rows_have_not_fallen" in failed_checks(execute(world, instance))
+
+
+def test_a_pulled_brake_and_a_refused_change_are_shown(start: Start, contoso: Estate) -> None:
+    """The check of the plan names the tenant that waits and why; the one of the writing counts what was refused."""
+    contoso.tenants[0].users[2].job_title = "x" * 300
+    contoso.touch()
+    world = start(contoso)
+    world.configure("[brakes]\nmax_changed_share = 0.0")
+    with dg.DagsterInstance.ephemeral() as instance:
+        failed = failed_checks(execute(world, instance))
+        assert set(failed) == {"no_brake_pulled"}
+        shown = str(failed["no_brake_pulled"].metadata["look at"].value)
+        assert contoso.tenants[0].tenant_id in shown
+        assert "brakes.max_changed_share 0" in shown
+    deciding.approve_plan(world.workspace, (), who="test")
+    run_apply(world.settings)
+    with dg.DagsterInstance.from_config(str(prepare_home(world.settings))) as instance:
+        (check,) = instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(key("sync.applied"), "every_change_written"), limit=1
+        )
+        assert check.status.value == "FAILED"
+        assert "create contact" in str(check.event)
+        assert "x" * 300 not in str(check.event)
+
+
+def test_decisions_ask_for_a_rematch_once(start: Start, contoso: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sensor starts one rematch for what was decided since its last look, and none for nothing."""
+    world = start(contoso)
+    world.sync()
+    monkeypatch.setenv("O365_ETL_CONFIG", str(world.config))
+    sensor = defs().resolve_sensor_def("decided")
+
+    def look(cursor: str | None) -> tuple[int, str | None]:
+        with dg.build_sensor_context(cursor=cursor) as context:
+            found = sensor.evaluate_tick(context)
+            return len(found.run_requests or []), found.cursor
+
+    first = look(None)
+    deciding.ignore(world.workspace, "Fabrikam Ltd", who="test")
+    second = look(first[1])
+    assert (first[0], second[0], look(second[1])[0]) == (0, 1, 0)
+
+
+def test_a_rematch_reads_nothing(start: Start, contoso: Estate) -> None:
+    """A decision takes effect with match, compare, plan and publish alone: no request leaves this machine."""
+    world = start(contoso)
+    run_sync(world.settings)
+    deciding.choose(world.workspace, "Fabrikam Ltd", "Fabrikam GmbH", who="test")
+    world.simulator.reset_log()
+    run_rematch(world.settings)
+
+    assert world.simulator.requests == []
+    assert world.rows("SELECT status, rule FROM match.organizations WHERE tenant_name = 'Fabrikam Ltd'") == [
+        ("matched", "decision")
+    ]
 
 
 def test_a_broken_contract_stops_what_comes_after(start: Start, contoso: Estate) -> None:

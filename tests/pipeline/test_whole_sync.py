@@ -65,15 +65,23 @@ def test_everything_is_readable_by_its_owner_alone(start: Start, contoso: Estate
 
 
 def test_a_second_sync_changes_nothing(start: Start, contoso: Estate) -> None:
-    """The same answers give the same rows: no doubled row, no new version."""
+    """The same answers give the same rows: no doubled row, no new version. A match that a rule found is a link now."""
     world = start(contoso)
     world.sync()
-    tables = ("m365.users", "m365.user_addresses", "m365.licenses", "match.contacts", "compare.contacts")
-    before = {name: sorted(map(str, world.rows(f"FROM {name}"))) for name in tables}
+    queries = (
+        *("FROM m365.users", "FROM m365.user_addresses", "FROM m365.licenses", "FROM compare.contacts"),
+        "SELECT * EXCLUDE (rule, evidence) FROM match.contacts",
+        "SELECT * EXCLUDE (run_id) FROM sync.changes",
+    )
+    before = {sql: sorted(map(str, world.rows(sql))) for sql in queries}
+    rules = "SELECT DISTINCT rule FROM match.contacts WHERE status = 'matched' ORDER BY 1"
+    assert world.rows(rules) == [("alias",), ("full_name",)]
     world.sync()
 
-    assert {name: sorted(map(str, world.rows(f"FROM {name}"))) for name in tables} == before
+    assert {sql: sorted(map(str, world.rows(sql))) for sql in queries} == before
+    assert world.rows(rules) == [("link",)]
     assert world.rows("SELECT count(*) FROM history.users") == [(4,)]
+    assert world.rows("SELECT count(*) FROM history.match_contacts") == [(4,)]
 
 
 def test_an_incomplete_read_is_never_taken_for_the_truth(start: Start, contoso: Estate) -> None:

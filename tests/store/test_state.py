@@ -1,4 +1,4 @@
-"""The state store: syncs, their log, decisions and links, in several processes at once."""
+"""The state store: syncs and their log, in several processes at once; the file, and the URL of another place."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
-from hypothesis import strategies as st
 
 from o365_etl.errors import ConfigError, LocalError
-from o365_etl.store import state_schema
 from o365_etl.store.state import StateStore
 from o365_etl.tables import TABLES
 
@@ -114,68 +111,6 @@ def test_times_need_a_zone_and_come_back_in_utc(state: StateStore) -> None:
     assert state.runs()[0]["started_at"] == NOW
     with pytest.raises(sa.exc.StatementError):
         state.start_run("r2", "manual", NOW.replace(tzinfo=None))
-
-
-def decide(data_dir: Path, *decisions: dict[str, Any]) -> None:
-    """Append decisions, as the command that takes them will."""
-    engine = sa.create_engine(f"sqlite:///{data_dir}/state.sqlite", poolclass=sa.pool.NullPool)
-    with engine.begin() as connection:
-        connection.execute(
-            sa.insert(state_schema.decisions), [{"at": NOW, "who": "lead", **each} for each in decisions]
-        )
-
-
-def test_the_latest_decision_holds(state: StateStore, data_dir: Path) -> None:
-    """For each tenant and user the last decision is in force; tenants and users are kept apart."""
-    state.runs()
-    both = {"user_id": None, "organization_id": None, "contact_id": None}
-    decide(
-        data_dir,
-        both | {"kind": "tenant", "tenant_id": "t1", "action": "ignore"},
-        both | {"kind": "tenant", "tenant_id": "t2", "action": "ignore"},
-        both | {"kind": "user", "tenant_id": "t1", "user_id": "u1", "action": "to", "contact_id": "72"},
-        both | {"kind": "tenant", "tenant_id": "t1", "action": "to", "organization_id": "9"},
-    )
-    tenants, users = state.decisions_in_force()
-
-    assert {each.tenant_id: (each.action, each.organization_id) for each in tenants} == {
-        "t1": ("to", "9"),
-        "t2": ("ignore", None),
-    }
-    assert [(each.tenant_id, each.user_id, each.action, each.contact_id, each.at) for each in users] == [
-        ("t1", "u1", "to", "72", NOW)
-    ]
-
-
-@given(actions=st.lists(st.sampled_from(["accept", "to", "create", "ignore", "undo"]), max_size=12))
-def test_undo_takes_back_one_decision(tmp_path_factory: pytest.TempPathFactory, actions: list[str]) -> None:
-    """After any sequence, what is in force is what holds if every undo strikes out itself and the decision before."""
-    data_dir = tmp_path_factory.mktemp("state")
-    state = StateStore(data_dir)
-    state.runs()
-    base = {"kind": "tenant", "tenant_id": "t1", "user_id": None, "contact_id": None}
-    rows = [base | {"action": action, "organization_id": str(place)} for place, action in enumerate(actions)]
-    if rows:
-        decide(data_dir, *rows)
-    left = [(action, str(place)) for place, action in enumerate(actions)]
-    while any(action == "undo" for action, _ in left):
-        first = next(place for place, (action, _) in enumerate(left) if action == "undo")
-        del left[max(0, first - 1) : first + 1]
-
-    tenants, _ = state.decisions_in_force()
-    assert [(each.action, each.organization_id) for each in tenants] == left[-1:]
-
-
-def test_links_are_read(state: StateStore, data_dir: Path) -> None:
-    """Links of earlier syncs come back as maps."""
-    assert state.links() == ({}, {})
-    engine = sa.create_engine(f"sqlite:///{data_dir}/state.sqlite", poolclass=sa.pool.NullPool)
-    with engine.begin() as connection:
-        connection.execute(sa.insert(state_schema.links_tenant).values(tenant_id="t1", organization_id="9", since=NOW))
-        link = {"tenant_id": "t1", "user_id": "u1", "contact_id": "72", "since": NOW}
-        connection.execute(sa.insert(state_schema.links_user).values(link))
-
-    assert state.links() == ({"t1": "9"}, {("t1", "u1"): "72"})
 
 
 WRITE = """

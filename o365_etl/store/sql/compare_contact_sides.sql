@@ -41,7 +41,9 @@ phones AS (
             min(number) FILTER (is_primary AND NOT is_mobile AND NOT is_fax),
             min(number) FILTER (NOT is_mobile AND NOT is_fax)
         ) AS phone,
-        coalesce(min(number) FILTER (is_primary AND is_mobile), min(number) FILTER (is_mobile)) AS mobile_phone
+        coalesce(min(number) FILTER (is_primary AND is_mobile), min(number) FILTER (is_mobile)) AS mobile_phone,
+        -- A choice of one is none, unless it is a fax, which is no phone for a person.
+        CASE WHEN count(*) > 1 OR bool_or(is_fax) THEN list(number) END AS numbers
     FROM labelled
     GROUP BY contact_id
 ),
@@ -61,8 +63,8 @@ sides AS MATERIALIZED (
         text_value(c.title) AS i_title,
         e.primary_email AS i_primary_email,
         e.addresses AS i_email_addresses,
-        text_value(p.phone) AS i_phone,
-        text_value(p.mobile_phone) AS i_mobile_phone
+        text_value(same_number(p.numbers, u.business_phone, p.phone)) AS i_phone,
+        text_value(same_number(p.numbers, u.mobile_phone, p.mobile_phone)) AS i_mobile_phone
     FROM matched m
     JOIN m365.users u ON u.tenant_id = m.tenant_id AND u.user_id = m.user_id
     JOIN itglue.contacts c ON c.contact_id = m.contact_id

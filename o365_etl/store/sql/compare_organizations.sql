@@ -1,6 +1,6 @@
--- The fresh matched tenants against their organization, and its location: the one named like the tenant, else the
--- primary one, else the only one. Several without a mark leave open which is meant: unknown.
--- Needs: fresh, the macros. Parameter: locations_known (false: the locations could not be read).
+-- The fresh matched tenants against their organization and its location. Where it is open which location is meant,
+-- what it says is unknown.
+-- Needs: fresh, work.tenant_locations, the macros. Parameter: locations_known (false: the locations could not be read).
 INSERT INTO compare.organizations BY NAME
 WITH tenants AS (
     SELECT t.*, o.organization_id, o.name AS organization_name
@@ -9,25 +9,11 @@ WITH tenants AS (
     JOIN itglue.organizations o ON o.organization_id = m.organization_id
     WHERE t.tenant_id IN (SELECT tenant_id FROM fresh)
 ),
-candidates AS (
-    SELECT
-        t.tenant_id,
-        l.*,
-        coalesce(comparable(l.name) = t.name_key, false) AS is_named_alike,
-        count(*) OVER (PARTITION BY t.tenant_id) AS rivals
-    FROM tenants t
-    JOIN itglue.locations l ON l.organization_id = t.organization_id
-),
-locations AS (
-    SELECT *, rivals > 1 AND NOT is_named_alike AND NOT coalesce(is_primary, false) AS is_open
-    FROM candidates
-    QUALIFY row_number() OVER (
-        PARTITION BY tenant_id ORDER BY is_named_alike DESC, is_primary DESC NULLS LAST, location_id
-    ) = 1
-),
 sides AS (
-    SELECT t, l, coalesce(l.is_open, false) OR NOT $locations_known AS is_open
-    FROM tenants t LEFT JOIN locations l ON l.tenant_id = t.tenant_id
+    SELECT t, l, coalesce(w.is_open, 'false') = 'true' OR NOT $locations_known AS is_open
+    FROM tenants t
+    LEFT JOIN work.tenant_locations w ON w.tenant_id = t.tenant_id
+    LEFT JOIN itglue.locations l ON l.location_id = w.location_id
 ),
 fields AS (
     SELECT t.tenant_id, t.organization_id, unnest([

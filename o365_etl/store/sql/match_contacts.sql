@@ -23,7 +23,10 @@ people AS (
         d.action,
         d.contact_id AS decided_id,
         CASE WHEN d.organization_id = m.organization_id THEN d.contact_id END AS decided_there,
-        coalesce(CASE WHEN d.organization_id IS NOT NULL THEN d.contact_id END, l.contact_id) AS kept_id,
+        coalesce(CASE WHEN d.organization_id IS NOT NULL THEN d.contact_id END, CASE WHEN l.is_there THEN l.contact_id END)
+            AS kept_id,
+        CASE WHEN l.is_there THEN l.contact_id END AS linked_id,
+        CASE WHEN NOT l.is_there THEN l.contact_id END AS broken_id,
         s.rule,
         s.seen,
         s.contact_id AS found_id,
@@ -48,6 +51,9 @@ judged AS (
             WHEN decided_there IS NOT NULL THEN 'matched'
             -- The person's choice is gone from IT Glue or from this organization: no rule chooses in his place.
             WHEN decided_id IS NOT NULL THEN 'ambiguous'
+            -- The contact that was created on a person's word, or that an earlier sync found, is gone.
+            WHEN broken_id IS NOT NULL THEN 'ambiguous'
+            WHEN action IS NOT NULL AND linked_id IS NOT NULL THEN 'matched'
             WHEN action IS NOT NULL THEN 'create'
             WHEN found_id IS NOT NULL THEN 'matched'
             WHEN rule IS NOT NULL THEN 'ambiguous'
@@ -60,16 +66,20 @@ SELECT
     user_id,
     user_principal_name,
     organization_id,
-    CASE status WHEN 'out_of_scope' THEN kept_id WHEN 'matched' THEN coalesce(decided_there, found_id) END AS contact_id,
+    CASE status WHEN 'out_of_scope' THEN kept_id WHEN 'matched' THEN coalesce(decided_there, found_id, linked_id) END AS contact_id,
     status,
     CASE
         WHEN status IN ('out_of_scope', 'organization_unmatched') THEN NULL
+        -- Also beside the decision to create: it was carried out, and what came of it is gone.
+        WHEN status = 'ambiguous' AND broken_id IS NOT NULL THEN 'link'
         WHEN action IS NOT NULL THEN 'decision'
         ELSE rule
     END AS rule,
     CASE WHEN status = 'ambiguous' THEN candidates END AS candidates,
     CASE
         WHEN status IN ('out_of_scope', 'organization_unmatched') THEN NULL
+        WHEN status = 'ambiguous' AND broken_id IS NOT NULL
+        THEN CAST(json_object('linked_contact_gone', broken_id) AS VARCHAR)
         WHEN action IS NOT NULL AND status = 'ambiguous'
         THEN CAST(json_object('decided_contact_gone', decided_id) AS VARCHAR)
         WHEN action IS NOT NULL THEN CAST(json_object('action', action) AS VARCHAR)

@@ -5,7 +5,11 @@ CREATE OR REPLACE TEMP TABLE taken AS
 WITH held AS (
     SELECT tenant_id, user_id, contact_id, true AS is_decided FROM decided WHERE contact_id IS NOT NULL
     UNION ALL
-    SELECT tenant_id, user_id, contact_id, false FROM linked
+    -- The contact that was created on a person's word is his as much as one that a person named.
+    SELECT l.tenant_id, l.user_id, l.contact_id, coalesce(d.action = 'create', false)
+    FROM linked l
+    LEFT JOIN decided d ON d.tenant_id = l.tenant_id AND d.user_id = l.user_id
+    WHERE l.is_there
 )
 SELECT h.contact_id, bool_or(h.is_decided) AS is_decided
 FROM held h

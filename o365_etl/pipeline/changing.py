@@ -1,0 +1,245 @@
+"""The plan: every difference that is ours to write becomes a change in `sync.changes`, and the brakes look at it.
+
+Nothing is planned for a stale tenant, and nothing at all in mode `off`. What does not live here: the rules (`sync`),
+the queries (`store.plan`), and the writing (`applying`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from o365_etl.itglue import LICENSE_ASSET_TYPE, USER_ASSET_TYPE
+from o365_etl.pipeline import progress
+from o365_etl.pipeline.documentation import is_known
+from o365_etl.pipeline.workspace import Workspace, now
+from o365_etl.store import plan as store
+from o365_etl.store.warehouse import Db
+from o365_etl.sync import assets, contacts, leavers, places
+from o365_etl.sync.brakes import Tally, pulled
+from o365_etl.sync.changes import SKIPPED, Change
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What was planned: changes by `action resource state`, and tenant → why its plan waits for a person."""
+
+    counts: Mapping[str, int]
+    blocked: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """All changes in the table."""
+        return sum(self.counts.values())
+
+
+def plan_changes(workspace: Workspace, run_id: str) -> Planned:
+    """Replace `sync.changes` by what this run would write; finished changes stay beside it."""
+    finished = workspace.state.intents.finished_table()
+    with workspace.tables() as db:
+        store.clear(db)
+        blocked: dict[str, str] = {}
+        if workspace.settings.itglue.mode != "off":
+            tallies, linked = _Planner(workspace, db, run_id).run()
+            blocked = _seal(workspace, db, tallies, linked)
+        store.finish(db, finished, replace=False)
+        done = Planned(store.counts(db), blocked)
+    entries: list[dict[str, object]] = [
+        {"level": "warning", "tenant_id": tenant_id, "message": f"the plan waits for approval: {reason}"}
+        for tenant_id, reason in blocked.items()
+    ]
+    workspace.state.log_many(run_id, entries)
+    return done
+
+
+def _seal(workspace: Workspace, db: Db, tallies: Mapping[str, Tally], linked: Mapping[str, int]) -> dict[str, str]:
+    """Give the plan its hashes, let approvals count, and pull the brakes on the rest; tenant → why it waits."""
+    hashes = store.seal(db)
+    approved = {t for t, plan_hash in workspace.state.approvals.open().items() if hashes.get(t) == plan_hash}
+    reasons = pulled(tallies, linked, workspace.settings.brakes, (t for t in approved if t is not None))
+    blocked = {tenant_id: why for tenant_id, why in reasons.items() if tenant_id not in approved}
+    store.set_reason(db, blocked)
+    store.set_state(db, approved, "planned", "approved")
+    return blocked
+
+
+class _Planner:
+    """One walk through all tenants; changes go to the warehouse in portions, without a state until all are there."""
+
+    def __init__(self, workspace: Workspace, db: Db, run_id: str) -> None:
+        self._workspace, self._db, self._run_id = workspace, db, run_id
+        self._settings = workspace.settings
+        self._owners = self._settings.fields.contact.model_dump()
+        self._at = now()
+        self._tallies: dict[str, Tally] = defaultdict(Tally)
+        self._needed_types: set[str] = set()
+
+    def run(self) -> tuple[dict[str, Tally], dict[str, int]]:
+        """Plan everything; what each tenant's plan would do to its contacts, and how many contacts it has."""
+        state, settings, db = self._workspace.state, self._settings, self._db
+        tenant_decisions, user_decisions = state.decisions.in_force()
+        linked_tenants = state.links.tenant_links()
+        with store.planning(
+            db,
+            licensed_connections=[c.name for c in settings.connections if settings.selection_for(c.name).licenses],
+            pending=[
+                d.tenant_id
+                for d in tenant_decisions
+                if d.action == "create" and d.organization_id is None and d.tenant_id not in linked_tenants
+            ],
+            user_decisions=user_decisions,
+            places={tenant_id: target for (tenant_id, _), target in state.links.places("location").items()},
+            owners=self._owners,
+            links=state.links.user_links(),
+        ):
+            self._add(self._organizations())
+            self._add(self._leavers())
+            for _ in store.portions(db):
+                self._add(self._contacts())
+                self._add(self._locations())
+                self._add(self._license_assets())
+                self._add(self._user_assets())
+            self._add(assets.create_type(name) for name in sorted(self._needed_types))
+            return self._tallies, store.linked_contacts(db)
+
+    def _add(self, changes: Iterable[Change]) -> None:
+        rows = []
+        for change in changes:
+            if change.tenant_id is not None:
+                self._tallies[change.tenant_id].add(change)
+            rows.append(self._row(change))
+        store.append(self._db, rows)
+        progress.tell("changes planned", len(rows))
+
+    def _row(self, change: Change) -> dict[str, Any]:
+        return {
+            "change_id": change.change_id,
+            "run_id": self._run_id,
+            "tenant_id": change.tenant_id,
+            "organization_id": change.organization_id,
+            "action": change.action,
+            "resource": change.resource,
+            "target_id": change.target_id,
+            "fields": change.fields_json,
+            "reason": change.skipped_because or change.reason,
+            "state": SKIPPED if change.skipped_because else None,
+            "subject_id": change.subject_id,
+        }
+
+    def _organizations(self) -> Iterator[Change]:
+        owner = self._settings.fields.organization.name
+        for tenant in store.planned_tenants(self._db):
+            if tenant["organization_id"] is None:
+                yield places.create_organization(tenant)
+            elif (change := places.rename_organization(tenant, owner)) is not None:
+                yield change
+
+    def _contacts(self) -> Iterator[Change]:
+        for user in store.new_contacts(self._db):
+            yield contacts.create_contact(user, user["organization_id"])
+        for side in store.contact_updates(self._db):
+            if (change := contacts.update_contact(side, self._owners)) is not None:
+                yield change
+
+    def _leavers(self) -> Iterator[Change]:
+        policy, memory = self._settings.leavers, self._workspace.state.leavers
+        rows = store.left_users(self._db, leavers.MARK)
+        gone = [row for row in rows if row["state"] is not None]
+        memory.note([(row["tenant_id"], row["user_id"], row["state"]) for row in gone], self._at)
+        since = {(row["tenant_id"], row["user_id"]): row["since"] for row in memory.table().to_pylist()}
+        planned = {tenant["tenant_id"] for tenant in store.planned_tenants(self._db)}
+        still = {(row["tenant_id"], row["user_id"]) for row in gone}
+        # Of a tenant that was not read nobody knows who is back.
+        memory.forget([key for key in since if key[0] in planned and key not in still])
+        contact_type = policy.contact_type if policy.mark == "contact_type" else None
+        for row in rows:
+            change = (
+                leavers.reactivate(row)
+                if row["state"] is None
+                else leavers.deactivate(
+                    {**row, "since": since[row["tenant_id"], row["user_id"]]}, self._at, policy.grace_days, contact_type
+                )
+            )
+            if change is not None:
+                yield change
+
+    def _locations(self) -> Iterator[Change]:
+        if not self._settings.documentation.locations or not self._knows("locations"):
+            return
+        countries, regions = _countries(self._db), _regions(self._db)
+        for row in store.location_rows(self._db):
+            sides = {side["field"]: (side["m"], side["i"], side["state"]) for side in row["sides"]}
+            sides = places.in_words_of_it_glue(sides, countries, regions)
+            change = places.document_location(row, sides, self._settings.fields.organization.location)
+            if change is not None:
+                yield change
+
+    def _license_assets(self) -> Iterator[Change]:
+        if self._has_type(LICENSE_ASSET_TYPE, "license_assets"):
+            for row in store.license_rows(self._db):
+                change = assets.license_asset(_license_sides(row))
+                if change is not None:
+                    self._needed_types.update(self._missing(LICENSE_ASSET_TYPE))
+                    yield change
+
+    def _user_assets(self) -> Iterator[Change]:
+        if self._settings.documentation.users and self._has_type(USER_ASSET_TYPE, "user_assets"):
+            for row in store.user_asset_rows(self._db):
+                change = assets.user_asset(_user_sides(row), is_restless_due=self._is_due(row["updated_at"]))
+                if change is not None:
+                    self._needed_types.update(self._missing(USER_ASSET_TYPE))
+                    yield change
+
+    def _is_due(self, updated_at: datetime | None) -> bool:
+        return updated_at is None or self._at - updated_at >= timedelta(days=assets.RESTLESS_DAYS)
+
+    def _knows(self, stream: str) -> bool:
+        return is_known(self._workspace.landing.receipt("itglue", stream))
+
+    def _has_type(self, name: str, stream: str) -> bool:
+        """True if it is known whether the account has this type, and what it holds."""
+        return self._knows("asset_types") and (bool(self._missing(name)) or self._knows(stream))
+
+    def _missing(self, name: str) -> Sequence[str]:
+        """The type, if the account lacks it."""
+        found = self._db.scalar("SELECT count(*) FROM itglue.asset_types WHERE name = ?", [name])
+        return [] if found else [name]
+
+
+def _license_sides(row: Row) -> dict[str, Any]:
+    names = ("product_name", "status", "active", "consumed", "unused", "renewal_date")
+    wanted: dict[str, Any] = {name.replace("_", "-"): row[name] for name in names if row[name] is not None}
+    if not row["is_held"]:
+        wanted = {"status": "No longer subscribed", "active": 0, "consumed": 0, "unused": 0}
+    return {
+        **row,
+        "wanted": wanted,
+        "found": {name.replace("_", "-"): row[f"found_{name}"] for name in names},
+        "tags_found": json.loads(row["tags_found"]),
+    }
+
+
+def _user_sides(row: Row) -> dict[str, Any]:
+    return {
+        **row,
+        "wanted": json.loads(row["wanted"]),
+        "found": json.loads(row["found"]),
+        "tags_wanted": [row["tag"]],
+        "tags_found": json.loads(row["tags_found"]),
+    }
+
+
+def _countries(db: Db) -> list[tuple[str, str | None, str | None]]:
+    """IT Glue's countries: id, name, two-letter code."""
+    return [tuple(row) for row in db.rows("SELECT country_id, name, iso FROM itglue.countries")]
+
+
+def _regions(db: Db) -> list[tuple[str | None, str | None, str | None]]:
+    """IT Glue's regions: country, name, code."""
+    return [tuple(row) for row in db.rows("SELECT country_id, name, iso FROM itglue.regions")]

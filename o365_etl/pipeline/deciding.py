@@ -1,0 +1,281 @@
+"""What a person decides: which organization a tenant belongs to, which contact a user is, which plan may be written.
+
+Every decision is appended with who, when, why and what held before; it takes effect with the next `rematch` or sync.
+What does not live here: whom a name stands for (`naming`), applying the rules (`relating`) and writing (`applying`).
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rapidfuzz import fuzz, process
+
+from o365_etl.errors import ConfigError, NotFoundError
+from o365_etl.normalise import without_legal_form
+from o365_etl.pipeline.naming import find_contact, find_organization, find_tenant, find_user
+from o365_etl.pipeline.workspace import Workspace, query
+
+Row = dict[str, Any]
+# A name at least this like an existing organization's is asked about before another one is created.
+NEAR_DUPLICATE = 85.0
+
+
+class NearDuplicateError(ConfigError):
+    """An organization that looks like the one to be created exists already."""
+
+    code = "near_duplicate"
+    remedy = "Choose it with `match to`, or say --force to create another one."
+
+
+def who_am_i() -> str:
+    """The name that a decision is recorded under: the account of the operating system."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def accept(workspace: Workspace, tenant: str, *, who: str, why: str | None = None, seen: int | None = None) -> Row:
+    """Accept the best suggestion, or the match that a rule made. Raises `NotFoundError` if there is neither."""
+    row = find_tenant(workspace, tenant)
+    organization_id = row["organization_id"] if row["status"] == "matched" else row["suggested_id"]
+    if organization_id is None:
+        raise NotFoundError(
+            f"nothing is suggested for {row['tenant_name']!r}", remedy="Choose with `match to`, or `match create`."
+        )
+    return _decide(workspace, row, "accept", organization_id, who, why, seen)
+
+
+def choose(
+    workspace: Workspace, tenant: str, organization: str, *, who: str, why: str | None = None, seen: int | None = None
+) -> Row:
+    """Match a tenant with the organization that a person names."""
+    row = find_tenant(workspace, tenant)
+    organization_id = find_organization(workspace, organization)["organization_id"]
+    return _decide(workspace, row, "to", organization_id, who, why, seen)
+
+
+def ignore(workspace: Workspace, tenant: str, *, who: str, why: str | None = None, seen: int | None = None) -> Row:
+    """Leave a tenant alone: no organization, no contacts."""
+    return _decide(workspace, find_tenant(workspace, tenant), "ignore", None, who, why, seen)
+
+
+def create(
+    workspace: Workspace,
+    tenant: str,
+    *,
+    who: str,
+    why: str | None = None,
+    force: bool = False,
+    seen: int | None = None,
+) -> Row:
+    """Have an organization created for a tenant. Raises `NearDuplicateError` if one that looks like it exists."""
+    row = find_tenant(workspace, tenant)
+    near = near_duplicates(workspace, row["tenant_name"])
+    if near and not force:
+        shown = ", ".join(f"{name} ({identity}, {score:.0f})" for identity, name, score in near)
+        raise NearDuplicateError(f"organizations much like {row['tenant_name']!r} exist already: {shown}")
+    before = {each.tenant_id: each.id for each in workspace.state.decisions.in_force()[0]}
+    said = _decide(workspace, row, "create", None, who, why, seen)
+    # Said once more, it means the organization that was created, unless that is gone: then another one.
+    if said["decision"] != before.get(row["tenant_id"]) or row["status"] != "matched":
+        workspace.state.links.unlink_tenant(row["tenant_id"])
+    return said
+
+
+def near_duplicates(workspace: Workspace, name: str) -> list[tuple[str, str, float]]:
+    """Organizations whose name is much like this one: id, name, score (85 to 100), the most alike first."""
+    rows = query(workspace, "SELECT organization_id, name FROM itglue.organizations WHERE name IS NOT NULL")
+    names = [without_legal_form(row["name"]) for row in rows]
+    found = process.extract(
+        without_legal_form(name), names, scorer=fuzz.token_sort_ratio, score_cutoff=NEAR_DUPLICATE, limit=5
+    )
+    return [(rows[place]["organization_id"], rows[place]["name"], score) for _, score, place in found]
+
+
+def undo(workspace: Workspace, tenant: str, *, who: str, why: str | None = None, seen: int | None = None) -> Row:
+    """Take back the last decision about a tenant: what held before it holds again. Raises `NotFoundError`."""
+    row = find_tenant(workspace, tenant)
+    taken_back = workspace.state.decisions.undo(tenant_id=row["tenant_id"], who=who, why=why, seen=seen)
+    before = taken_back["before"] or {}
+    links = workspace.state.links
+    if before.get("status") == "matched" and before.get("organization_id"):
+        links.link_tenants([(row["tenant_id"], before["organization_id"], before.get("rule") or "link")])
+    else:
+        links.unlink_tenant(row["tenant_id"])
+    _log(workspace, f"decision taken back: {taken_back['action']}", who, why, row["tenant_id"])
+    return {"tenant_id": row["tenant_id"], "tenant_name": row["tenant_name"], "undone": taken_back["action"]}
+
+
+def decide_user(
+    workspace: Workspace,
+    tenant: str,
+    user: str,
+    *,
+    action: str,
+    contact: str | None = None,
+    who: str,
+    why: str | None = None,
+    seen: int | None = None,
+) -> Row:
+    """Say which contact a user is (`to`), that he needs a new one (`create`) or none (`ignore`), or take that back.
+
+    Raises `NotFoundError`, `AmbiguousNameError`.
+    """
+    of_tenant = find_tenant(workspace, tenant)
+    row = find_user(workspace, of_tenant["tenant_id"], user)
+    key = {"tenant_id": row["tenant_id"], "user_id": row["user_id"]}
+    links, organization_id = workspace.state.links, of_tenant["organization_id"]
+    link_key = (row["tenant_id"], row["user_id"], organization_id)
+    if action == "undo":
+        taken_back = workspace.state.decisions.undo(**key, who=who, why=why, seen=seen)
+        before = taken_back["before"] or {}
+        if organization_id:
+            links.unlink_users([link_key])
+        if before.get("status") == "matched" and before.get("contact_id") and before.get("organization_id"):
+            link = (row["tenant_id"], row["user_id"], before["organization_id"], before["contact_id"], "link")
+            links.link_users([link])
+        _log(workspace, f"decision about a user taken back: {taken_back['action']}", who, why, row["tenant_id"], row)
+        return {**key, "user_principal_name": row["user_principal_name"], "undone": taken_back["action"]}
+    contact_id = find_contact(workspace, organization_id, contact)["contact_id"] if contact is not None else None
+    before_it = {(each.tenant_id, each.user_id): each.id for each in workspace.state.decisions.in_force()[1]}
+    decision = workspace.state.decisions.decide(
+        **key,
+        action=action,
+        contact_id=contact_id,
+        who=who,
+        why=why,
+        before={name: row[name] for name in ("status", "organization_id", "contact_id", "rule")},
+        seen=seen,
+    )
+    # Said once more, `create` means the contact that was created, unless that is gone: then another one.
+    is_new = decision != before_it.get((row["tenant_id"], row["user_id"])) or row["status"] == "ambiguous"
+    if action == "create" and organization_id and is_new:
+        links.unlink_users([link_key])
+    _log(workspace, f"decision about a user: {action}", who, why, row["tenant_id"], row)
+    upn = row["user_principal_name"]
+    return {"decision": decision, **key, "user_principal_name": upn, "action": action, "contact_id": contact_id}
+
+
+def _decide(
+    workspace: Workspace,
+    row: Row,
+    action: str,
+    organization_id: str | None,
+    who: str,
+    why: str | None,
+    seen: int | None,
+) -> Row:
+    decision = workspace.state.decisions.decide(
+        tenant_id=row["tenant_id"],
+        action=action,
+        organization_id=organization_id,
+        who=who,
+        why=why,
+        before={name: row[name] for name in ("status", "organization_id", "rule")},
+        seen=seen,
+    )
+    _log(workspace, " ".join(filter(None, ["decision:", action, organization_id])), who, why, row["tenant_id"])
+    return {
+        "decision": decision,
+        "tenant_id": row["tenant_id"],
+        "tenant_name": row["tenant_name"],
+        "action": action,
+        "organization_id": organization_id,
+    }
+
+
+def _log(
+    workspace: Workspace, message: str, who: str, why: str | None, tenant_id: str, user: Row | None = None
+) -> None:
+    detail: Row = {"who": who, "why": why}
+    if user is not None:
+        detail["user_id"] = user["user_id"]
+    workspace.state.log(None, "info", message, tenant_id=tenant_id, stream="decision", detail=detail)
+
+
+def users_to_decide(workspace: Workspace, tenant: str) -> list[Row]:
+    """The ambiguous users of a tenant, each with the contacts in question."""
+    row = find_tenant(workspace, tenant)
+    return _with_candidates(
+        workspace,
+        query(
+            workspace,
+            "SELECT tenant_id, user_id, user_principal_name, status, rule, candidates, evidence FROM match.contacts"
+            " WHERE tenant_id = ? AND status = 'ambiguous' ORDER BY user_principal_name",
+            [row["tenant_id"]],
+        ),
+    )
+
+
+def audit(workspace: Workspace, tenant: str) -> Row:
+    """What the first apply of a tenant would get wrong: creates that look like a contact, and contacts that nothing in
+    Microsoft 365 explains.
+    """
+    row = find_tenant(workspace, tenant)
+    held = [user for user in users_to_decide(workspace, row["tenant_id"]) if "resembles" in user["evidence"]]
+    unexplained = query(
+        workspace,
+        "SELECT c.contact_id, c.first_name, c.last_name, c.title, c.contact_type, c.sync_owner,"
+        " (SELECT list(e.address ORDER BY e.address) FROM itglue.contact_emails e WHERE e.contact_id = c.contact_id)"
+        " AS addresses FROM itglue.contacts c WHERE c.organization_id = ?"
+        " AND c.contact_id NOT IN (SELECT contact_id FROM match.contacts WHERE contact_id IS NOT NULL)"
+        " ORDER BY c.last_name, c.first_name, c.contact_id",
+        [row["organization_id"]],
+    )
+    return {"tenant_id": row["tenant_id"], "tenant_name": row["tenant_name"], "held": held, "unexplained": unexplained}
+
+
+def _with_candidates(workspace: Workspace, users: list[Row]) -> list[Row]:
+    ids = sorted({each for user in users for each in json.loads(user["candidates"] or "[]")})
+    found = {
+        each["contact_id"]: each
+        for each in query(
+            workspace,
+            "SELECT c.contact_id, c.first_name, c.last_name,"
+            " (SELECT list(e.address ORDER BY e.address) FROM itglue.contact_emails e"
+            "  WHERE e.contact_id = c.contact_id) AS addresses"
+            " FROM itglue.contacts c WHERE list_contains(?::VARCHAR[], c.contact_id)",
+            [ids],
+        )
+    }
+    return [
+        {
+            **user,
+            "evidence": json.loads(user["evidence"] or "{}"),
+            "candidates": [found.get(each, {"contact_id": each}) for each in json.loads(user["candidates"] or "[]")],
+        }
+        for user in users
+    ]
+
+
+def approve_plan(workspace: Workspace, tenants: Sequence[str], *, who: str, why: str | None = None) -> list[Row]:
+    """Approve exactly the plan that is published, by its hash: of these tenants, or of all. Returns what is approved.
+
+    Raises `NotFoundError` if nothing is planned.
+    """
+    wanted = [find_tenant(workspace, tenant)["tenant_id"] for tenant in tenants]
+    rows = query(
+        workspace,
+        "SELECT c.tenant_id, any_value(m.tenant_name) AS tenant_name, any_value(plan_hash) AS plan_hash,"
+        " count(*) AS changes FROM sync.changes c LEFT JOIN match.organizations m USING (tenant_id)"
+        " WHERE c.state IN ('planned', 'approved', 'blocked') AND (len(?::VARCHAR[]) = 0 OR c.tenant_id IS NULL"
+        " OR list_contains(?::VARCHAR[], c.tenant_id)) GROUP BY c.tenant_id ORDER BY tenant_name NULLS FIRST",
+        [wanted, wanted],
+    )
+    if not any(row["tenant_id"] is not None for row in rows):
+        raise NotFoundError("nothing is planned that could be approved", remedy="`o365-etl plan` shows the plan.")
+    workspace.state.approvals.approve([(row["tenant_id"], row["plan_hash"]) for row in rows], who, why)
+    for row in rows:
+        workspace.state.log(
+            None,
+            "info",
+            f"plan approved: {row['changes']} changes, hash {row['plan_hash']}",
+            tenant_id=row["tenant_id"],
+            stream="decision",
+            detail={"who": who, "why": why},
+        )
+    return rows

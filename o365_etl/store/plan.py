@@ -1,0 +1,225 @@
+"""The plan in the warehouse: finds what differs, keeps `sync.changes`, and counts for the brakes.
+
+The queries find candidates only; what is to be written, and whether, is decided by `o365_etl.sync`. Rows come in
+portions of tenants, so that a plan for a million users never sits in memory. What does not live here: approvals and
+what became of a change (`state`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+
+from o365_etl.store.relate import UserDecision, decision_table, place_table, tenant_batches
+from o365_etl.store.warehouse import ArrowRows, Db
+from o365_etl.tables import TABLES
+
+Row = dict[str, Any]
+USERS_PER_PORTION = 25_000
+CHANGES = "sync.changes"
+_WORKING = ("plan_tenants", "fresh", "batch", "user_links", "left_users", "new_contacts", "owners")
+
+
+@contextmanager
+def planning(
+    db: Db,
+    *,
+    licensed_connections: Sequence[str],
+    pending: Sequence[str],
+    user_decisions: Sequence[UserDecision],
+    places: Mapping[str, str],
+    owners: Mapping[str, str],
+    links: ArrowRows,
+) -> Iterator[None]:
+    """What the queries below need, for the block.
+
+    `pending` are tenants whose organization a person wants created, `user_decisions` those in force, `places` maps
+    tenants to the location this program created, `owners` contact fields to their owner.
+    """
+    frames = {
+        "licensed_connections": _column("connection", licensed_connections),
+        "pending": _column("tenant_id", pending),
+        "user_decisions": decision_table(user_decisions),
+        "places": place_table(places),
+    }
+    try:
+        with db.registered(**frames, incoming_links=links, incoming_owners=pa.Table.from_pylist([dict(owners)])):
+            for macro in ("comparable", "as_html", "as_size"):
+                db.run_file(macro)
+            db.run_file("plan_tenants")
+            db.execute("CREATE OR REPLACE TEMP TABLE user_links AS SELECT * FROM incoming_links")
+            db.execute("CREATE OR REPLACE TEMP TABLE owners AS SELECT * FROM incoming_owners")
+            db.execute("CREATE OR REPLACE TEMP TABLE new_contacts (tenant_id VARCHAR, user_id VARCHAR)")
+            db.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT tenant_id FROM plan_tenants")
+            yield
+    finally:
+        for table in _WORKING:
+            db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+
+
+def planned_tenants(db: Db) -> list[Row]:
+    """Every tenant that something may be planned for: tenant_id, display_name, organization_id, organization_name,
+    sync_owner, with_licenses.
+    """
+    return _dicts(db.arrow("SELECT * FROM plan_tenants ORDER BY tenant_id"))
+
+
+def portions(db: Db) -> Iterator[int]:
+    """Go through the tenants portion by portion; the queries below answer for the current one."""
+    yield from tenant_batches(db, USERS_PER_PORTION)
+
+
+def contact_updates(db: Db) -> list[Row]:
+    """Matched contacts that differ in a field that is ours to write, as `sync.contacts.update_contact` takes them."""
+    return _found(db, "plan_contact_updates")
+
+
+def new_contacts(db: Db) -> list[Row]:
+    """Users who need a contact, as `sync.contacts.create_contact` takes them. `license_rows` and `user_asset_rows` tag
+    those who can get one from now on.
+    """
+    rows = _found(db, "plan_new_contacts")
+    fit = [row for row in rows if row["taken_by"] is None]
+    keys = pa.table({name: pa.array([row[name] for row in fit], pa.string()) for name in ("tenant_id", "user_id")})
+    with db.registered(incoming_keys=keys):
+        db.execute("INSERT INTO new_contacts SELECT tenant_id, user_id FROM incoming_keys")
+    return rows
+
+
+def left_users(db: Db, mark: str) -> list[Row]:
+    """Linked users who left, of all tenants; `state` is NULL for those who are back and whose contact bears `mark`."""
+    db.run_file("plan_leavers", mark=mark)
+    return _dicts(
+        db.arrow("SELECT * FROM left_users WHERE state IS NOT NULL OR contains(coalesce(notes, ''), ?)", [mark])
+    )
+
+
+def license_rows(db: Db) -> list[Row]:
+    """Each product of each tenant and the asset that documents it."""
+    return _found(db, "plan_licenses")
+
+
+def user_asset_rows(db: Db) -> list[Row]:
+    """The data of users with a contact, where the asset beside it does not say the same."""
+    return _found(db, "plan_user_assets")
+
+
+def location_rows(db: Db) -> list[Row]:
+    """Each tenant's address, and the location that it is compared with."""
+    return _found(db, "plan_locations")
+
+
+def linked_contacts(db: Db) -> dict[str, int]:
+    """How many contacts each tenant's users have: what the shares of the brakes are shares of."""
+    return dict(
+        db.rows(
+            "SELECT tenant_id, count(DISTINCT contact_id) FROM ("
+            " SELECT tenant_id, contact_id FROM \"match\".contacts WHERE status = 'matched'"
+            " UNION ALL SELECT tenant_id, contact_id FROM left_users WHERE state IS NOT NULL) GROUP BY ALL"
+        )
+    )
+
+
+def append(db: Db, rows: Sequence[Row]) -> None:
+    """Add changes, in the columns of `sync.changes`."""
+    if rows:
+        db.append(CHANGES, pa.Table.from_pylist(list(rows), schema=TABLES[CHANGES].arrow_schema()))
+
+
+def clear(db: Db) -> None:
+    """Forget the plan before."""
+    db.execute(f"DELETE FROM {CHANGES}")
+
+
+def seal(db: Db) -> dict[str | None, str]:
+    """Give every change the hash of its tenant's plan, and the state `planned` if it has none yet: until then the plan
+    is not whole. Returns the hashes (None: the account's).
+    """
+    hashes = dict(
+        db.rows(
+            "SELECT tenant_id, sha256(string_agg(change_id, ',' ORDER BY change_id))[:32]"
+            f" FROM {CHANGES} WHERE state IS NULL GROUP BY tenant_id"
+        )
+    )
+    table = pa.table(
+        {
+            "tenant_id": pa.array([tenant_id or "" for tenant_id in hashes], pa.string()),
+            "plan_hash": pa.array(list(hashes.values()), pa.string()),
+        }
+    )
+    with db.registered(hashes=table):
+        db.execute(
+            f"UPDATE {CHANGES} AS c SET plan_hash = h.plan_hash, state = coalesce(c.state, 'planned')"
+            " FROM hashes h WHERE h.tenant_id = coalesce(c.tenant_id, '')"
+        )
+    return hashes
+
+
+def set_state(db: Db, tenant_ids: Iterable[str | None], before: str, after: str) -> None:
+    """Move the changes of some tenants (None: the account) from one state to another."""
+    db.execute(
+        f"UPDATE {CHANGES} SET state = ? WHERE state = ? AND list_contains(?, coalesce(tenant_id, ''))",
+        [after, before, [tenant_id or "" for tenant_id in tenant_ids]],
+    )
+
+
+def set_reason(db: Db, reasons: Mapping[str, str]) -> None:
+    """Say of every blocked change why it is blocked; `reasons` by tenant."""
+    for tenant_id, reason in reasons.items():
+        db.execute(
+            f"UPDATE {CHANGES} SET state = 'blocked', reason = reason || '; waits for approval: ' || ?"
+            " WHERE tenant_id = ? AND state = 'planned'",
+            [reason, tenant_id],
+        )
+
+
+def changes(db: Db, states: Sequence[str]) -> Iterator[list[Row]]:
+    """Changes in these states, a tenant's after another's (the account's first), in portions."""
+    tenants = [
+        row[0]
+        for row in db.rows(
+            f"SELECT DISTINCT tenant_id FROM {CHANGES} WHERE list_contains(?, state) ORDER BY 1 NULLS FIRST",
+            [list(states)],
+        )
+    ]
+    for tenant_id in tenants:
+        yield _dicts(
+            db.arrow(
+                f"SELECT * FROM {CHANGES} WHERE list_contains(?, state) AND tenant_id IS NOT DISTINCT FROM ?"
+                " ORDER BY resource, action, subject_id, change_id",
+                [list(states), tenant_id],
+            )
+        )
+
+
+def finish(db: Db, finished: pa.Table, *, replace: bool) -> None:
+    """Put finished changes into `sync.changes`; with `replace` over what the plan says of them, else beside it."""
+    with db.registered(finished=finished), db.transaction():
+        if replace:
+            db.execute(f"DELETE FROM {CHANGES} WHERE change_id IN (SELECT change_id FROM finished)")
+        db.execute(
+            f"INSERT INTO {CHANGES} BY NAME FROM finished WHERE change_id NOT IN (SELECT change_id FROM {CHANGES})"
+        )
+
+
+def counts(db: Db) -> dict[str, int]:
+    """How many changes by `action resource state`."""
+    return dict(
+        db.rows(f"SELECT action || ' ' || resource || ' ' || state, count(*) FROM {CHANGES} GROUP BY ALL ORDER BY ALL")
+    )
+
+
+def _found(db: Db, name: str) -> list[Row]:
+    return _dicts(db.arrow_file(name))
+
+
+def _dicts(table: pa.Table) -> list[Row]:
+    rows: list[Row] = table.to_pylist()
+    return rows
+
+
+def _column(name: str, values: Sequence[str]) -> pa.Table:
+    return pa.table({name: pa.array(list(values), pa.string())})
