@@ -32,12 +32,10 @@ def contract_checks(name: str, tables: Sequence[str]) -> dg.AssetChecksDefinitio
         ],
     )
     def contracts(installation: Installation) -> Checks:
-        for table in tables:
-            with reported():
-                broken = watching.broken_rules(installation.workspace, table)
-            yield dg.AssetCheckResult(
-                asset_key=key(table), check_name="contract", passed=not broken, metadata={**broken}
-            )
+        with reported():
+            broken = watching.broken_rules(installation.workspace, tables)
+        for table, rules in broken.items():
+            yield dg.AssetCheckResult(asset_key=key(table), check_name="contract", passed=not rules, metadata={**rules})
 
     return contracts
 

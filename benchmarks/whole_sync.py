@@ -55,7 +55,7 @@ def through_dagster(config: Path) -> dict[str, Any]:
 def directly(config: Path) -> dict[str, Any]:
     """The same verbs and the same checks, one after the other."""
     from o365_etl.config import load_settings
-    from o365_etl.pipeline import documentation, microsoft, planning, publishing, relating, watching
+    from o365_etl.pipeline import changing, documentation, microsoft, planning, publishing, relating, watching
     from o365_etl.pipeline.workspace import Workspace
     from o365_etl.tables import TABLES
 
@@ -71,14 +71,15 @@ def directly(config: Path) -> dict[str, Any]:
             stages[name] = time.perf_counter() - started, peak_mib()
 
     def checks() -> None:
-        for name in TABLES:
-            if not name.startswith(("history.", "sync.runs", "sync.log")):
-                watching.broken_rules(workspace, name)
+        checked = [name for name in TABLES if not name.startswith(("history.", "sync.runs", "sync.log"))]
+        watching.broken_rules(workspace, checked)
         for find in (
             watching.tenants_not_read,
             watching.concealed_reports,
             watching.unknown_skus,
             watching.fallen_rows,
+            watching.brakes_pulled,
+            watching.changes_not_written,
         ):
             find(workspace)
 
@@ -92,6 +93,7 @@ def directly(config: Path) -> dict[str, Any]:
         timed("match contacts", lambda: relating.match_contacts(workspace))
         timed("compare", lambda: relating.compare(workspace))
         timed("history", lambda: relating.remember(workspace))
+        timed("plan of changes", lambda: changing.plan_changes(workspace, "bench"))
         timed("checks", checks)
         timed("publish", lambda: publishing.publish(workspace, "bench"))
     return {"tenants": done.read, "failed": done.failed, "stages": stages}
