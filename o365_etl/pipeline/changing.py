@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from o365_etl.itglue import LICENSE_ASSET_TYPE, USER_ASSET_TYPE
@@ -24,6 +25,8 @@ from o365_etl.sync.brakes import Tally, pulled
 from o365_etl.sync.changes import SKIPPED, Change
 
 Row = Mapping[str, Any]
+# Changes in memory between two writes to the warehouse.
+CHANGES_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class _Planner:
         self._at = now()
         self._tallies: dict[str, Tally] = defaultdict(Tally)
         self._needed_types: set[str] = set()
+        self._planned = 0
 
     def run(self) -> tuple[dict[str, Tally], dict[str, int]]:
         """Plan everything; what each tenant's plan would do to its contacts, and how many contacts it has."""
@@ -109,13 +113,13 @@ class _Planner:
             return self._tallies, store.linked_contacts(db)
 
     def _add(self, changes: Iterable[Change]) -> None:
-        rows = []
-        for change in changes:
-            if change.tenant_id is not None:
-                self._tallies[change.tenant_id].add(change)
-            rows.append(self._row(change))
-        store.append(self._db, rows)
-        progress.tell("changes planned", len(rows))
+        for portion in _portions(changes):
+            for change in portion:
+                if change.tenant_id is not None:
+                    self._tallies[change.tenant_id].add(change)
+            store.append(self._db, [self._row(change) for change in portion])
+            self._planned += len(portion)
+            progress.tell("changes planned", self._planned)
 
     def _row(self, change: Change) -> dict[str, Any]:
         return {
@@ -210,6 +214,12 @@ class _Planner:
         """The type, if the account lacks it."""
         found = self._db.scalar("SELECT count(*) FROM itglue.asset_types WHERE name = ?", [name])
         return [] if found else [name]
+
+
+def _portions(changes: Iterable[Change]) -> Iterator[list[Change]]:
+    iterator = iter(changes)
+    while portion := list(islice(iterator, CHANGES_AT_ONCE)):
+        yield portion
 
 
 def _license_sides(row: Row) -> dict[str, Any]:

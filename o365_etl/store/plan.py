@@ -14,13 +14,15 @@ from typing import Any
 import pyarrow as pa
 
 from o365_etl.store.relate import UserDecision, decision_table, place_table, tenant_batches
-from o365_etl.store.warehouse import ArrowRows, Db
+from o365_etl.store.warehouse import ArrowRows, Db, sql_of
 from o365_etl.tables import TABLES
 
 Row = dict[str, Any]
-USERS_PER_PORTION = 25_000
+# Users looked at by one statement, and rows of its result in memory at once.
+USERS_PER_PORTION = 200_000
+ROWS_AT_ONCE = 25_000
 CHANGES = "sync.changes"
-_WORKING = ("plan_tenants", "fresh", "batch", "user_links", "left_users", "new_contacts", "owners")
+_WORKING = ("plan_tenants", "fresh", "batch", "user_links", "left_users", "new_contacts", "owners", "found")
 
 
 @contextmanager
@@ -72,21 +74,18 @@ def portions(db: Db) -> Iterator[int]:
     yield from tenant_batches(db, USERS_PER_PORTION)
 
 
-def contact_updates(db: Db) -> list[Row]:
+def contact_updates(db: Db) -> Iterator[Row]:
     """Matched contacts that differ in a field that is ours to write, as `sync.contacts.update_contact` takes them."""
     return _found(db, "plan_contact_updates")
 
 
-def new_contacts(db: Db) -> list[Row]:
+def new_contacts(db: Db) -> Iterator[Row]:
     """Users who need a contact, as `sync.contacts.create_contact` takes them. `license_rows` and `user_asset_rows` tag
     those who can get one from now on.
     """
-    rows = _found(db, "plan_new_contacts")
-    fit = [row for row in rows if row["taken_by"] is None]
-    keys = pa.table({name: pa.array([row[name] for row in fit], pa.string()) for name in ("tenant_id", "user_id")})
-    with db.registered(incoming_keys=keys):
-        db.execute("INSERT INTO new_contacts SELECT tenant_id, user_id FROM incoming_keys")
-    return rows
+    _find(db, "plan_new_contacts")
+    db.execute("INSERT INTO new_contacts SELECT tenant_id, user_id FROM found WHERE taken_by IS NULL")
+    yield from _rows_found(db)
 
 
 def left_users(db: Db, mark: str) -> list[Row]:
@@ -97,17 +96,17 @@ def left_users(db: Db, mark: str) -> list[Row]:
     )
 
 
-def license_rows(db: Db) -> list[Row]:
+def license_rows(db: Db) -> Iterator[Row]:
     """Each product of each tenant and the asset that documents it."""
     return _found(db, "plan_licenses")
 
 
-def user_asset_rows(db: Db) -> list[Row]:
+def user_asset_rows(db: Db) -> Iterator[Row]:
     """The data of users with a contact, where the asset beside it does not say the same."""
     return _found(db, "plan_user_assets")
 
 
-def location_rows(db: Db) -> list[Row]:
+def location_rows(db: Db) -> Iterator[Row]:
     """Each tenant's address, and the location that it is compared with."""
     return _found(db, "plan_locations")
 
@@ -212,8 +211,19 @@ def counts(db: Db) -> dict[str, int]:
     )
 
 
-def _found(db: Db, name: str) -> list[Row]:
-    return _dicts(db.arrow_file(name))
+def _found(db: Db, name: str) -> Iterator[Row]:
+    _find(db, name)
+    yield from _rows_found(db)
+
+
+def _find(db: Db, name: str) -> None:
+    db.execute(f"CREATE OR REPLACE TEMP TABLE found AS {sql_of(name)}")
+
+
+def _rows_found(db: Db) -> Iterator[Row]:
+    """What was found, a part at a time; it must be read to its end before the next thing is looked for."""
+    for first in range(0, int(db.scalar("SELECT count(*) FROM found")), ROWS_AT_ONCE):
+        yield from _dicts(db.arrow("SELECT * FROM found WHERE rowid >= ? AND rowid < ?", [first, first + ROWS_AT_ONCE]))
 
 
 def _dicts(table: pa.Table) -> list[Row]:

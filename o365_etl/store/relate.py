@@ -24,7 +24,7 @@ from o365_etl.tables import TABLES
 RULES = ("link", "alias", "username", "full_name")
 # Users matched or compared by one statement: bounds the memory that joins and sorted addresses take.
 USERS_PER_BATCH = 200_000
-COMPARED_PER_BATCH = 150_000
+COMPARED_PER_BATCH = 75_000
 LINKS_PER_PORTION = 50_000
 # What `compare` fills: two tables of the contract, and the wide rows behind the view compare.contacts.
 COMPARED = ("compare.organizations", "compare.licenses", "work.contact_sides", "work.tenant_locations")

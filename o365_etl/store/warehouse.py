@@ -139,11 +139,11 @@ class Db:
 
     def run_file(self, name: str, **params: object) -> list[tuple[Any, ...]]:
         """Run the one statement in `o365_etl/store/sql/{name}.sql`, with `$name` parameters; returns its rows."""
-        return self.rows(_sql(name), params or None)
+        return self.rows(sql_of(name), params or None)
 
     def arrow_file(self, name: str) -> pa.Table:
         """The result of the SELECT in `o365_etl/store/sql/{name}.sql` as an Arrow table."""
-        return self.arrow(_sql(name))
+        return self.arrow(sql_of(name))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -211,7 +211,8 @@ class Db:
             self._connection.create_function(name, over_column, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
 
 
-def _sql(name: str) -> str:
+def sql_of(name: str) -> str:
+    """The statement in `o365_etl/store/sql/{name}.sql`."""
     return resources.files("o365_etl.store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
 
 
