@@ -15,6 +15,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -168,6 +169,8 @@ class Connection(_Section):
     cloud: Cloud = "global"
     login_url: str = ""
     graph_url: str = ""
+    paused: bool = False
+    secret_expires: date | None = None  # Microsoft tells the end of a secret only to whoever may read applications
     selection: SelectionOverride = SelectionOverride()
 
     @field_validator("name")
@@ -307,11 +310,46 @@ class Retention(_Section):
 
 
 class Schedule(_Section):
-    """When the daemon syncs."""
+    """When the daemon syncs. `cron` left alone is hourly, at a minute of this installation's own below
+    `spread_minutes`, so that not all of them ask at the full hour; a `cron` that is given counts to the letter.
+    """
 
     cron: str = "0 * * * *"
     first_sync_delay_minutes: int = Field(default=60, ge=0)
     timezone: str = "UTC"
+    spread_minutes: int = Field(default=15, ge=1, le=60)
+
+
+class Alerts(_Section):
+    """Who is told when something changes for the worse or the better. A target is an apprise address; it holds a
+    password or a token, so it is a reference. `link` is the start of the addresses that messages point to.
+    """
+
+    targets: tuple[SecretRef, ...] = ()
+    link: str = ""
+
+
+class Catalogue(_Section):
+    """Product names: Microsoft's published list, and this installation's own names by SKU id, which win."""
+
+    refresh: bool = True
+    url: str = (
+        "https://download.microsoft.com/download/e/3/e/e3e9faf2-f28b-490a-9ada-c6089a1fc5b0/"
+        "Product%20names%20and%20service%20plan%20identifiers%20for%20licensing.csv"
+    )
+    names: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return _https(value)
+
+    @field_validator("names")
+    @classmethod
+    def _ids(cls, value: dict[str, str]) -> dict[str, str]:
+        if wrong := [sku_id for sku_id in value if not is_guid(sku_id.strip())]:
+            raise ValueError(f"{wrong[0]!r} is no SKU id (a GUID)")
+        return {sku_id.strip().lower(): " ".join(name.split()) for sku_id, name in value.items()}
 
 
 class Settings(_Section):
@@ -329,6 +367,8 @@ class Settings(_Section):
     documentation: Documentation = Documentation()
     retention: Retention = Retention()
     schedule: Schedule = Schedule()
+    alerts: Alerts = Alerts()
+    catalogue: Catalogue = Catalogue()
     _file: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
@@ -364,6 +404,8 @@ class Settings(_Section):
                 connection.client_secret.read(f"connections[{index}].client_secret")
             if connection.certificate is not None:
                 connection.certificate.read(f"connections[{index}].certificate")
+        for index, target in enumerate(self.alerts.targets):
+            target.read(f"alerts.targets[{index}]")
         if self.ca_bundle is not None and not self.ca_bundle.is_file():
             raise ConfigError(
                 f"tls.ca_bundle: there is no file {self.ca_bundle}", remedy="Give the path of a PEM file."
@@ -421,7 +463,7 @@ def build_settings(raw: Mapping[str, Any], file: Path) -> Settings:
 
 
 def _secrets(settings: Settings) -> list[SecretRef]:
-    found = [settings.itglue.api_key]
+    found = [settings.itglue.api_key, *settings.alerts.targets]
     for connection in settings.connections:
         found += [ref for ref in (connection.client_secret, connection.certificate) if ref is not None]
     return found

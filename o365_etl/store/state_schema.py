@@ -177,6 +177,49 @@ log = sa.Table(
     sqlite_autoincrement=True,
 )
 
+# Syncs that were asked for. `state` is queued, started, done or cancelled; `run_id` is the run that took it up.
+requests = sa.Table(
+    "requests",
+    METADATA,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("queued_at", UtcTime, nullable=False),
+    sa.Column("due_at", UtcTime, nullable=False, index=True),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("trigger", sa.Text, nullable=False),
+    sa.Column("tenants", sa.JSON, nullable=False),
+    sa.Column("only_failed", sa.Boolean, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("run_id", sa.Text),
+    sa.Column("closed_at", UtcTime),
+)
+
+# Tenants that fail for a reason only a person can mend: tried by themselves again not before `next_try_at`.
+# `credential` is a fingerprint of what they were tried with.
+quarantine = sa.Table(
+    "quarantine",
+    METADATA,
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("connection", sa.Text, nullable=False),
+    sa.Column("error_code", sa.Text, nullable=False),
+    sa.Column("remedy", sa.Text),
+    sa.Column("failing_since", UtcTime, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("next_try_at", UtcTime, nullable=False),
+    sa.Column("credential", sa.Text, nullable=False),
+)
+
+# What people were told, or are to be told: `state` is raised or over, `sent_at` NULL until the message went out.
+alerts = sa.Table(
+    "alerts",
+    METADATA,
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("since", UtcTime, nullable=False),
+    sa.Column("sent_at", UtcTime),
+)
+
 
 # Names the queue of `wait_for_turn` among the locks of a PostgreSQL database: "o365" in ASCII.
 _TURN = 0x6F333635
