@@ -594,7 +594,7 @@ _ALL = (
             _text("listed_in", "Where a partner connection found it: contracts, gdap (JSON list)."),
             _time("failing_since", "Since when it fails for a reason that only a person can mend."),
             _time("next_try_at", "Syncs that nobody asked for leave it alone until then."),
-            _text("missing_permissions", "Application permissions that a stream needs and the token lacks (JSON list)."),
+            _text("missing_permissions", "Application permissions a stream needs and the token lacks (JSON list)."),
             _text("excess_permissions", "Application permissions granted beyond what is needed (JSON list)."),
         ),
     ),
