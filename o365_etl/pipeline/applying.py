@@ -88,9 +88,9 @@ def _waiting(db: Db) -> Written:
     return Written(waiting=int(waiting), blocked_tenants=int(blocked))
 
 
-def _approve(workspace: Workspace, db: Db, mode: str) -> list[str | None]:
-    """Mark what may be written, and return its tenants (None: the account)."""
-    plans = dict(
+def _approve(workspace: Workspace, db: Db, mode: str) -> dict[str | None, str]:
+    """Mark what may be written, and return its plans by tenant (None: the account)."""
+    plans: dict[str | None, str] = dict(
         db.rows(
             "SELECT DISTINCT tenant_id, plan_hash FROM sync.changes WHERE state IN ('planned', 'approved', 'blocked')"
         )
@@ -106,7 +106,7 @@ def _approve(workspace: Workspace, db: Db, mode: str) -> list[str | None]:
     if approved:
         # What the account lacks is part of every tenant's plan that needs it.
         store.set_state(db, [None], "planned", "approved")
-    return sorted(approved, key=str)
+    return {tenant_id: plans[tenant_id] for tenant_id in approved}
 
 
 def _planned_at(workspace: Workspace, db: Db, run_id: str) -> datetime:

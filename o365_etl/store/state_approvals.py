@@ -5,7 +5,7 @@ What does not live here: what a plan is (`sync`), and the table itself (`state_s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,13 +45,12 @@ class Approvals:
         with self._database.reading() as connection:
             return {row.tenant_id: row.plan_hash for row in _open(connection)}
 
-    def use(self, run_id: str, tenant_ids: Iterable[str | None]) -> dict[str | None, str]:
-        """Mark the open approvals of these tenants as used by a run, and return them: what is returned is used by this
-        run and by no other.
+    def use(self, run_id: str, plans: Mapping[str | None, str]) -> dict[str | None, str]:
+        """Mark the open approvals of these plans (tenant → plan hash) as used by a run, and return them: what is
+        returned is used by this run and by no other. An approval of another plan, given in the meantime, stays open.
         """
-        wanted = set(tenant_ids)
         with self._database.writing(exclusive=True) as connection:
-            used = [row for row in _open(connection) if row.tenant_id in wanted]
+            used = [row for row in _open(connection) if plans.get(row.tenant_id) == row.plan_hash]
             _close(connection, [row.id for row in used], state="used", at=datetime.now(UTC), run_id=run_id)
         return {row.tenant_id: row.plan_hash for row in used}
 

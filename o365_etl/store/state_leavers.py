@@ -11,7 +11,7 @@ from datetime import datetime
 import pyarrow as pa
 import sqlalchemy as sa
 
-from o365_etl.store.state_database import Database, constant, execute_many, parameter, upsert
+from o365_etl.store.state_database import Database, execute_many, parameter, upsert
 from o365_etl.store.state_schema import leavers
 
 STATES = ("gone", "disabled", "shared", "unlicensed")
@@ -22,7 +22,6 @@ LEAVERS = pa.schema(
         ("user_id", pa.string()),
         ("state", pa.string()),
         ("since", _TIME),
-        ("marked_at", _TIME),
     ]
 )
 
@@ -34,7 +33,7 @@ class Leavers:
         self._database = database
 
     def table(self) -> pa.Table:
-        """Everybody who left: tenant_id, user_id, state, since, marked_at (NULL until their contact is marked)."""
+        """Everybody who left: tenant_id, user_id, state, since."""
         query = sa.select(leavers).order_by(leavers.c.tenant_id, leavers.c.user_id)
         return self._database.table(query, LEAVERS)
 
@@ -48,22 +47,11 @@ class Leavers:
             known = map(_checked, rows)
             upsert(connection, leavers, names, known, constants=common, replaced=("state",), if_other="state")
 
-    def mark(self, keys: Iterable[tuple[str, str]], at: datetime) -> None:
-        """Note that the contacts of these leavers are marked: (tenant, user); the first time counts."""
-        is_new = sa.and_(_is_one(), leavers.c.marked_at.is_(None))
-        self._for_each(sa.update(leavers).where(is_new).values(marked_at=constant(leavers.c.marked_at, at)), keys)
-
     def forget(self, keys: Iterable[tuple[str, str]]) -> None:
         """Forget who is back: (tenant, user); one that is not there is no error."""
-        self._for_each(sa.delete(leavers).where(_is_one()), keys)
-
-    def _for_each(self, statement: sa.Update | sa.Delete, keys: Iterable[tuple[str, str]]) -> None:
+        is_one = sa.and_(leavers.c.tenant_id == parameter("tenant"), leavers.c.user_id == parameter("user"))
         with self._database.writing() as connection:
-            execute_many(connection, statement, ("tenant", "user"), keys)
-
-
-def _is_one() -> sa.ColumnElement[bool]:
-    return sa.and_(leavers.c.tenant_id == parameter("tenant"), leavers.c.user_id == parameter("user"))
+            execute_many(connection, sa.delete(leavers).where(is_one), ("tenant", "user"), keys)
 
 
 def _checked(row: tuple[str, str, str]) -> tuple[str, str, str]:

@@ -136,7 +136,7 @@ intents = sa.Table(
     sqlite_autoincrement=True,
 )
 
-# Who left: gone, disabled, shared or unlicensed. `marked_at` is when IT Glue was told.
+# Who left: gone, disabled, shared or unlicensed.
 leavers = sa.Table(
     "leavers",
     METADATA,

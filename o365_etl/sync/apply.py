@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from o365_etl.errors import O365EtlError
 from o365_etl.normalise import normalise
-from o365_etl.sync.changes import Change, Row
+from o365_etl.sync.changes import Change, Row, owned_by
 from o365_etl.sync.payloads import Edited, Unresolved, addresses, changed_record, new_record
 from o365_etl.sync.ports import Live
 from o365_etl.sync.recognise import addresses_of, asset_key, has_contact, name_in, name_of
@@ -223,8 +223,8 @@ class Applier:
             record = live.get(change.target_id or "")
             if record is None:
                 self._sender.note([row], "skipped", "it is gone from IT Glue since the plan was made")
-            elif record.owner is not None:
-                self._sender.note([row], "skipped", f"owned by the integration {record.owner}")
+            elif (owned := owned_by(record.owner)) is not None:
+                self._sender.note([row], "skipped", owned)
             else:
                 try:
                     attributes = changed_record(change, record.attributes, self._sender.lookups, created)

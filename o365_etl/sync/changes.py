@@ -88,6 +88,11 @@ class Change:
         )
 
 
+def owned_by(integration: str | None) -> str | None:
+    """Why a record is not written: another integration owns it. None if none does."""
+    return f"owned by the integration {integration}" if integration else None
+
+
 def filled(fields: Mapping[str, FieldChange]) -> dict[str, FieldChange]:
     """Without the fields whose new value is blank: a blank never overwrites, and is not worth creating."""
     return {name: field for name, field in fields.items() if field.new not in (None, "", [])}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from o365_etl.normalise import digits, normalise
-from o365_etl.sync.changes import Change, FieldChange, Row, filled
+from o365_etl.sync.changes import Change, FieldChange, Row, filled, owned_by
 
 Owner: TypeAlias = Literal["microsoft", "itglue", "fill_blank"]
 # As it stands in the configuration: field → owner.
@@ -70,7 +70,6 @@ def update_contact(side: Row, owners: Owners) -> Change | None:
     fields = filled(fields)
     if not fields:
         return None
-    owner = side["sync_owner"]
     return Change(
         tenant_id=side["tenant_id"],
         organization_id=side["organization_id"],
@@ -80,7 +79,7 @@ def update_contact(side: Row, owners: Owners) -> Change | None:
         subject_id=side["user_id"],
         fields=fields,
         reason="Microsoft 365 says otherwise",
-        skipped_because=f"owned by the integration {owner}" if owner else None,
+        skipped_because=owned_by(side["sync_owner"]),
     )
 
 

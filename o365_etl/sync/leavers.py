@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from o365_etl.normalise import normalise
-from o365_etl.sync.changes import Change, FieldChange, Row
+from o365_etl.sync.changes import Change, FieldChange, Row, owned_by
 
 LeaverState: TypeAlias = Literal["gone", "disabled", "shared", "unlicensed"]
 # How the line begins that the note carries, and by which contacts that may carry one are found.
@@ -65,7 +65,6 @@ def _without_line(notes: str) -> str | None:
 
 
 def _change(row: Row, action: Literal["update", "deactivate"], fields: dict[str, FieldChange], reason: str) -> Change:
-    owner = row["sync_owner"]
     return Change(
         tenant_id=row["tenant_id"],
         organization_id=row["organization_id"],
@@ -75,5 +74,5 @@ def _change(row: Row, action: Literal["update", "deactivate"], fields: dict[str,
         subject_id=row["user_id"],
         fields=fields,
         reason=reason,
-        skipped_because=f"owned by the integration {owner}" if owner else None,
+        skipped_because=owned_by(row["sync_owner"]),
     )

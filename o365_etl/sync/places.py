@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from o365_etl.normalise import normalise
-from o365_etl.sync.changes import Change, FieldChange, Row, filled
+from o365_etl.sync.changes import Change, FieldChange, Row, filled, owned_by
 from o365_etl.sync.contacts import Owner, phone_number
 
 # Microsoft's value, IT Glue's value, and how they compare.
@@ -39,7 +39,6 @@ def rename_organization(tenant: Row, owner: Owner) -> Change | None:
     new, old = " ".join((tenant["display_name"] or "").split()), tenant["organization_name"]
     if owner != "microsoft" or not new or normalise(new) == normalise(old or ""):
         return None
-    other = tenant["sync_owner"]
     return Change(
         tenant_id=tenant["tenant_id"],
         organization_id=tenant["organization_id"],
@@ -49,7 +48,7 @@ def rename_organization(tenant: Row, owner: Owner) -> Change | None:
         subject_id=None,
         fields={"name": FieldChange(old, new)},
         reason="Microsoft 365 says otherwise",
-        skipped_because=f"owned by the integration {other}" if other else None,
+        skipped_because=owned_by(tenant["sync_owner"]),
     )
 
 

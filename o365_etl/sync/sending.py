@@ -130,13 +130,14 @@ class Sender:
         numbers = self._journal.open(self._run_id, [write.row for write in writes])
         for write, number in zip(writes, numbers, strict=True):
             write.number = number
+        is_rejected = False
         if len(writes) > 1 and self._can_bulk:
             try:
                 found = self._many(writes, organization_id)
             except UnsupportedError:
                 self._can_bulk = False
             except RejectedError:
-                pass  # one of them is to blame: which one, only single requests tell
+                is_rejected = True  # one of them is to blame: which one, only single requests tell
             except OutcomeUnknownError:
                 return self._find_out(writes)
             except O365EtlError as error:
@@ -163,6 +164,8 @@ class Sender:
                 except O365EtlError:
                     self._give_up(writes[place + 1 :], None)
                     raise
+        if is_rejected and None not in done:
+            self._can_bulk = False  # none of them was to blame: this account takes no bulk requests
         return done
 
     def _many(self, writes: list[Write], organization_id: str | None) -> Sequence[Live]:

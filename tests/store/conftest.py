@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from o365_etl.store.state import StateStore
+
 ROOT = Path(__file__).parents[2]
 
 Child = Callable[..., subprocess.Popen[str]]
@@ -17,6 +19,22 @@ Child = Callable[..., subprocess.Popen[str]]
 def data_dir(tmp_path: Path) -> Path:
     """A data folder that does not exist yet."""
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def new_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Makes the URL of an empty database; any number of them."""
+    return lambda: f"sqlite:///{tmp_path_factory.mktemp('state')}/state.sqlite"
+
+
+@pytest.fixture
+def place(new_place: Callable[[], str]) -> str:
+    return new_place()
+
+
+@pytest.fixture
+def state(place: str) -> StateStore:
+    return StateStore(place)
 
 
 @pytest.fixture

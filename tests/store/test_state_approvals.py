@@ -6,25 +6,7 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from o365_etl.store.state import StateStore
-
-
-@pytest.fixture(scope="module")
-def new_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
-    """Makes the URL of an empty database; any number of them."""
-    return lambda: f"sqlite:///{tmp_path_factory.mktemp('state')}/state.sqlite"
-
-
-@pytest.fixture
-def place(new_place: Callable[[], str]) -> str:
-    return new_place()
-
-
-@pytest.fixture
-def state(place: str) -> StateStore:
-    return StateStore(place)
 
 
 def test_an_approval_is_good_for_one_run(state: StateStore) -> None:
@@ -32,11 +14,20 @@ def test_an_approval_is_good_for_one_run(state: StateStore) -> None:
     state.approvals.approve([("t1", "h1"), ("t2", "h2"), (None, "h0")], "lead", "looks right")
 
     assert state.approvals.open() == {"t1": "h1", "t2": "h2", None: "h0"}
-    assert state.approvals.use("r1", ["t1", None, "unknown"]) == {"t1": "h1", None: "h0"}
-    assert state.approvals.use("r2", ["t1", None]) == {}
+    assert state.approvals.use("r1", {"t1": "h1", None: "h0", "unknown": "h9"}) == {"t1": "h1", None: "h0"}
+    assert state.approvals.use("r2", {"t1": "h1", None: "h0"}) == {}
     assert state.approvals.open() == {"t2": "h2"}
     state.approvals.approve([("t1", "h1")], "lead")
     assert state.approvals.open() == {"t1": "h1", "t2": "h2"}
+
+
+def test_an_approval_of_another_plan_stays_open(state: StateStore) -> None:
+    """Given while a run writes, it is of the plan that somebody saw in the meantime: that run must not use it up."""
+    state.approvals.approve([("t1", "seen by the run")], "lead")
+    state.approvals.approve([("t1", "seen since")], "lead")
+
+    assert state.approvals.use("r1", {"t1": "seen by the run"}) == {}
+    assert state.approvals.open() == {"t1": "seen since"}
 
 
 def test_the_newest_approval_replaces_the_older(state: StateStore) -> None:
@@ -45,7 +36,7 @@ def test_the_newest_approval_replaces_the_older(state: StateStore) -> None:
     state.approvals.approve([("t1", "h2")], "bo")
     state.approvals.approve([("t1", "h2")], "cy")
     assert state.approvals.open() == {"t1": "h2"}
-    state.approvals.use("r1", ["t1"])
+    state.approvals.use("r1", {"t1": "h2"})
 
     assert state.approvals.open() == {}, "the replaced approval is back"
     newest, oldest = state.approvals.history()
@@ -71,7 +62,7 @@ import sys
 from o365_etl.store.state import StateStore
 state = StateStore(sys.argv[1])
 sys.stdin.readline()
-print(*(tenant for number in range(30) for tenant in state.approvals.use(sys.argv[2], [f"t{number}"])))
+print(*(tenant for number in range(30) for tenant in state.approvals.use(sys.argv[2], {f"t{number}": "h"})))
 """
 
 

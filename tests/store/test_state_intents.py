@@ -23,22 +23,6 @@ NAMES = TABLES["sync.changes"].column_names
 
 
 @pytest.fixture(scope="module")
-def new_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
-    """Makes the URL of an empty database; any number of them."""
-    return lambda: f"sqlite:///{tmp_path_factory.mktemp('state')}/state.sqlite"
-
-
-@pytest.fixture
-def place(new_place: Callable[[], str]) -> str:
-    return new_place()
-
-
-@pytest.fixture
-def state(place: str) -> StateStore:
-    return StateStore(place)
-
-
-@pytest.fixture(scope="module")
 def shared(new_place: Callable[[], str]) -> StateStore:
     """A store for the many examples of a property, which are told apart by their run."""
     return StateStore(new_place())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,36 +14,18 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 LATER = NOW + timedelta(days=3)
 
 
-@pytest.fixture(scope="module")
-def new_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
-    """Makes the URL of an empty database; any number of them."""
-    return lambda: f"sqlite:///{tmp_path_factory.mktemp('state')}/state.sqlite"
-
-
-@pytest.fixture
-def place(new_place: Callable[[], str]) -> str:
-    return new_place()
-
-
-@pytest.fixture
-def state(place: str) -> StateStore:
-    return StateStore(place)
-
-
 def test_leavers_are_remembered(state: StateStore) -> None:
     """The time since when stays, also if the way of leaving changes; who is back is forgotten."""
     assert state.leavers.table().schema == LEAVERS
     state.leavers.note([("t1", "u1", "disabled"), ("t1", "u2", "gone"), ("t2", "u1", "shared")], NOW)
     state.leavers.note(iter([("t1", "u1", "gone"), ("t1", "u3", "unlicensed")]), LATER)
-    state.leavers.mark([("t1", "u1"), ("t9", "u9")], LATER)
-    state.leavers.mark([("t1", "u1")], LATER + timedelta(days=1))
     state.leavers.forget([("t1", "u2"), ("t9", "u9")])
 
     assert state.leavers.table().schema == LEAVERS
     assert [tuple(row.values()) for row in state.leavers.table().to_pylist()] == [
-        ("t1", "u1", "gone", NOW, LATER),
-        ("t1", "u3", "unlicensed", LATER, None),
-        ("t2", "u1", "shared", NOW, None),
+        ("t1", "u1", "gone", NOW),
+        ("t1", "u3", "unlicensed", LATER),
+        ("t2", "u1", "shared", NOW),
     ]
 
 
@@ -69,7 +50,7 @@ def test_what_is_old_and_over_is_pruned(state: StateStore) -> None:
     )
     state.intents.record("old", [row | {"change_id": "c3"}], "skipped", None)
     state.approvals.approve([("t1", "h1"), ("t2", "h2")], "lead")
-    state.approvals.use("old", ["t1"])
+    state.approvals.use("old", {"t1": "h1"})
     state.decisions.decide(tenant_id="t1", action="ignore", who="lead", before={})
     state.links.link_tenants([("t1", "9", None)])
     state.leavers.note([("t1", "u1", "gone")], NOW)

@@ -22,22 +22,6 @@ Key = tuple[str, str, str]
 
 
 @pytest.fixture(scope="module")
-def new_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
-    """Makes the URL of an empty database; any number of them."""
-    return lambda: f"sqlite:///{tmp_path_factory.mktemp('state')}/state.sqlite"
-
-
-@pytest.fixture
-def place(new_place: Callable[[], str]) -> str:
-    return new_place()
-
-
-@pytest.fixture
-def state(place: str) -> StateStore:
-    return StateStore(place)
-
-
-@pytest.fixture(scope="module")
 def shared(new_place: Callable[[], str]) -> StateStore:
     """A store that all examples of a property use one after the other."""
     return StateStore(new_place())

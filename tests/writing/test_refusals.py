@@ -106,6 +106,20 @@ def test_where_lists_are_refused_records_go_one_by_one(start: Start) -> None:
     assert_settled(world)
 
 
+def test_a_list_refused_for_no_record_of_it_is_the_last_list(start: Start) -> None:
+    """A 422 to a list whose records are all taken one by one: this account takes no lists, and is not asked again."""
+    estate = small_estate(THREE)
+    world = start(estate)
+    world.sync()
+    world.add_fault(Fault("itglue", "status", path="contacts", method="POST", status=422, calls=(1,)))
+    done = approve_and_apply(world)
+
+    assert dict(done.counts) == {"applied": 2 + 3 + 1 + 3}
+    assert writes(world, "POST", "/contacts") == 1 + 3
+    assert writes(world, "POST", "/flexible_assets") == 1 + 3
+    assert_once(estate)
+
+
 def test_a_key_that_may_not_write_stops_the_run(start: Start) -> None:
     """One refusal is enough: the error names the key, nothing was written, everything is still to be done."""
     estate = small_estate(THREE)
