@@ -144,7 +144,6 @@ leavers = sa.Table(
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("since", UtcTime, nullable=False),
-    sa.Column("marked_at", UtcTime),
 )
 
 # `number` is the order of the runs: two may start within one tick of the clock.
