@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -82,6 +82,7 @@ class _Planner:
         self._at = now()
         self._tallies: dict[str, Tally] = defaultdict(Tally)
         self._needed_types: set[str] = set()
+        self._types = {name for (name,) in db.rows("SELECT name FROM itglue.asset_types")}
         self._planned = 0
 
     def run(self) -> tuple[dict[str, Tally], dict[str, int]]:
@@ -109,7 +110,7 @@ class _Planner:
                 self._add(self._locations())
                 self._add(self._license_assets())
                 self._add(self._user_assets())
-            self._add(assets.create_type(name) for name in sorted(self._needed_types))
+            self._add(assets.create_type(name) for name in sorted(self._needed_types - self._types))
             return self._tallies, store.linked_contacts(db)
 
     def _add(self, changes: Iterable[Change]) -> None:
@@ -189,7 +190,7 @@ class _Planner:
             for row in store.license_rows(self._db):
                 change = assets.license_asset(_license_sides(row))
                 if change is not None:
-                    self._needed_types.update(self._missing(LICENSE_ASSET_TYPE))
+                    self._needed_types.add(LICENSE_ASSET_TYPE)
                     yield change
 
     def _user_assets(self) -> Iterator[Change]:
@@ -197,7 +198,7 @@ class _Planner:
             for row in store.user_asset_rows(self._db):
                 change = assets.user_asset(_user_sides(row), is_restless_due=self._is_due(row["updated_at"]))
                 if change is not None:
-                    self._needed_types.update(self._missing(USER_ASSET_TYPE))
+                    self._needed_types.add(USER_ASSET_TYPE)
                     yield change
 
     def _is_due(self, updated_at: datetime | None) -> bool:
@@ -208,12 +209,7 @@ class _Planner:
 
     def _has_type(self, name: str, stream: str) -> bool:
         """True if it is known whether the account has this type, and what it holds."""
-        return self._knows("asset_types") and (bool(self._missing(name)) or self._knows(stream))
-
-    def _missing(self, name: str) -> Sequence[str]:
-        """The type, if the account lacks it."""
-        found = self._db.scalar("SELECT count(*) FROM itglue.asset_types WHERE name = ?", [name])
-        return [] if found else [name]
+        return self._knows("asset_types") and (name not in self._types or self._knows(stream))
 
 
 def _portions(changes: Iterable[Change]) -> Iterator[list[Change]]:
