@@ -16,6 +16,7 @@ from typing import Any
 
 from o365_etl.itglue import LICENSE_ASSET_TYPE, USER_ASSET_TYPE
 from o365_etl.pipeline import progress
+from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.documentation import is_known
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import plan as store
@@ -46,13 +47,14 @@ def plan_changes(workspace: Workspace, run_id: str) -> Planned:
     """Replace `sync.changes` by what this run would write; finished changes stay beside it."""
     finished = workspace.state.intents.finished_table()
     with workspace.tables() as db:
-        store.clear(db)
+        store.begin(db)
         blocked: dict[str, str] = {}
         if workspace.settings.itglue.mode != "off":
             tallies, linked = _Planner(workspace, db, run_id).run()
             blocked = _seal(workspace, db, tallies, linked)
         store.finish(db, finished, replace=False)
         done = Planned(store.counts(db), blocked)
+    give_back()
     entries: list[dict[str, object]] = [
         {"level": "warning", "tenant_id": tenant_id, "message": f"the plan waits for approval: {reason}"}
         for tenant_id, reason in blocked.items()
@@ -63,12 +65,11 @@ def plan_changes(workspace: Workspace, run_id: str) -> Planned:
 
 def _seal(workspace: Workspace, db: Db, tallies: Mapping[str, Tally], linked: Mapping[str, int]) -> dict[str, str]:
     """Give the plan its hashes, let approvals count, and pull the brakes on the rest; tenant → why it waits."""
-    hashes = store.seal(db)
+    hashes = store.hashes(db)
     approved = {t for t, plan_hash in workspace.state.approvals.open().items() if hashes.get(t) == plan_hash}
     reasons = pulled(tallies, linked, workspace.settings.brakes, (t for t in approved if t is not None))
     blocked = {tenant_id: why for tenant_id, why in reasons.items() if tenant_id not in approved}
-    store.set_reason(db, blocked)
-    store.set_state(db, approved, "planned", "approved")
+    store.seal(db, hashes, approved, blocked)
     return blocked
 
 
@@ -106,6 +107,7 @@ class _Planner:
             self._add(self._organizations())
             self._add(self._leavers())
             for _ in store.portions(db):
+                give_back()
                 self._add(self._contacts())
                 self._add(self._locations())
                 self._add(self._license_assets())

@@ -7,7 +7,7 @@ what became of a change (`state`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from o365_etl.tables import TABLES
 
 Row = dict[str, Any]
 # Users looked at by one statement, and rows of its result in memory at once.
-USERS_PER_PORTION = 75_000
+USERS_PER_PORTION = 50_000
 ROWS_AT_ONCE = 25_000
 CHANGES = "sync.changes"
 _WORKING = ("plan_tenants", "fresh", "batch", "user_links", "left_users", "new_contacts", "owners", "found")
@@ -125,39 +125,52 @@ def linked_contacts(db: Db) -> dict[str, int]:
     )
 
 
-def append(db: Db, rows: Sequence[Row]) -> None:
-    """Add changes, in the columns of `sync.changes`."""
-    if rows:
-        db.append(CHANGES, pa.Table.from_pylist(list(rows), schema=TABLES[CHANGES].arrow_schema()))
-
-
-def clear(db: Db) -> None:
-    """Forget the plan before."""
+def begin(db: Db) -> None:
+    """Forget the plan before, and collect a new one beside the table: until it is whole it is none."""
     db.execute(f"DELETE FROM {CHANGES}")
+    db.execute(f"CREATE OR REPLACE TEMP TABLE collected AS SELECT * FROM {CHANGES} LIMIT 0")
 
 
-def seal(db: Db) -> dict[str | None, str]:
-    """Give every change the hash of its tenant's plan, and the state `planned` if it has none yet: until then the plan
-    is not whole. Returns the hashes (None: the account's).
-    """
-    hashes = dict(
+def append(db: Db, rows: Sequence[Row]) -> None:
+    """Collect changes, in the columns of `sync.changes`; the state is that of those that are not to be written."""
+    if rows:
+        with db.registered(incoming=pa.Table.from_pylist(list(rows), schema=TABLES[CHANGES].arrow_schema())):
+            db.execute("INSERT INTO collected BY NAME SELECT * FROM incoming")
+
+
+def hashes(db: Db) -> dict[str | None, str]:
+    """The hash of each tenant's plan (None: the account's)."""
+    return dict(
         db.rows(
             "SELECT tenant_id, sha256(string_agg(change_id, ',' ORDER BY change_id))[:32]"
-            f" FROM {CHANGES} WHERE state IS NULL GROUP BY tenant_id"
+            " FROM collected WHERE state IS NULL GROUP BY tenant_id"
         )
     )
+
+
+def seal(db: Db, plans: Mapping[str | None, str], approved: Set[str | None], blocked: Mapping[str, str]) -> None:
+    """Make what was collected the plan: each change with its tenant's hash, and its state, `blocked` with why it waits.
+
+    Written once, as it is to be: DuckDB keeps a million changed rows in memory, and new ones not.
+    """
+    states = ["approved" if t in approved else "blocked" if t in blocked else "planned" for t in plans]
     table = pa.table(
         {
-            "tenant_id": pa.array([tenant_id or "" for tenant_id in hashes], pa.string()),
-            "plan_hash": pa.array(list(hashes.values()), pa.string()),
+            "tenant_id": pa.array([tenant_id or "" for tenant_id in plans], pa.string()),
+            "plan_hash": pa.array(list(plans.values()), pa.string()),
+            "state": pa.array(states, pa.string()),
+            "why": pa.array([blocked.get(tenant_id or "") for tenant_id in plans], pa.string()),
         }
     )
-    with db.registered(hashes=table):
+    with db.registered(plans=table):
         db.execute(
-            f"UPDATE {CHANGES} AS c SET plan_hash = h.plan_hash, state = coalesce(c.state, 'planned')"
-            " FROM hashes h WHERE h.tenant_id = coalesce(c.tenant_id, '')"
+            f"INSERT INTO {CHANGES} BY NAME SELECT c.* REPLACE ("
+            " p.plan_hash AS plan_hash, coalesce(c.state, p.state) AS state,"
+            " CASE WHEN c.state IS NULL AND p.state = 'blocked' THEN c.reason || '; waits for approval: ' || p.why"
+            "  ELSE c.reason END AS reason"
+            ") FROM collected c LEFT JOIN plans p ON p.tenant_id = coalesce(c.tenant_id, '')"
         )
-    return hashes
+    db.execute("DROP TABLE collected")
 
 
 def set_state(db: Db, tenant_ids: Iterable[str | None], before: str, after: str) -> None:
@@ -166,16 +179,6 @@ def set_state(db: Db, tenant_ids: Iterable[str | None], before: str, after: str)
         f"UPDATE {CHANGES} SET state = ? WHERE state = ? AND list_contains(?, coalesce(tenant_id, ''))",
         [after, before, [tenant_id or "" for tenant_id in tenant_ids]],
     )
-
-
-def set_reason(db: Db, reasons: Mapping[str, str]) -> None:
-    """Say of every blocked change why it is blocked; `reasons` by tenant."""
-    for tenant_id, reason in reasons.items():
-        db.execute(
-            f"UPDATE {CHANGES} SET state = 'blocked', reason = reason || '; waits for approval: ' || ?"
-            " WHERE tenant_id = ? AND state = 'planned'",
-            [reason, tenant_id],
-        )
 
 
 def changes(db: Db, states: Sequence[str]) -> Iterator[list[Row]]:
