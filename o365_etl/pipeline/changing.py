@@ -16,8 +16,8 @@ from typing import Any
 
 from o365_etl.itglue import LICENSE_ASSET_TYPE, USER_ASSET_TYPE
 from o365_etl.pipeline import progress
-from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.documentation import is_known
+from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import plan as store
 from o365_etl.store.warehouse import Db
