@@ -79,7 +79,8 @@ def match_organizations(
     names = {row["organization_id"]: row["name"] for row in _rows(organizations)}
     shared = _evidence_by_tenant(evidence, names)
     outcomes = _outcomes(_rows(tenants), _NameIndex(organizations), names, shared, decisions, links, held)
-    open_tenants = tenants[[not outcomes[tenant_id].is_settled for tenant_id in tenants["tenant_id"]]]
+    # With `loc`, because an empty list by itself would choose no columns instead of no rows.
+    open_tenants = tenants.loc[[not outcomes[tenant_id].is_settled for tenant_id in tenants["tenant_id"]]]
     suggestions = suggest(
         open_tenants,
         organizations,

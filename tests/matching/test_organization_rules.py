@@ -300,3 +300,9 @@ def test_no_rule_gives_one_organization_twice(
     assert not set(by_rule) & ({*by_link} | {*held} | {*links.values()})
     for tenant, row in matches.items():
         assert (row["status"] == "suggested") == (tenant in suggested)
+
+
+def test_without_a_tenant_there_is_nothing_to_match() -> None:
+    """In a sync in which every tenant fails all are stale, and none is left to match: that is no error."""
+    assert run({}, {"1": "Contoso"}) == ({}, {})
+    assert run({}, {}) == ({}, {})
