@@ -80,15 +80,21 @@ CHECKS = [
             watching.tenants_not_read,
         ),
         Watch(
+            "sync.tenants",
+            "rights_are_least",
+            "Which tenants lack a permission that a stream needs, and which grant more than is needed.",
+            watching.rights_not_least,
+        ),
+        Watch(
             "m365.mailboxes",
             "reports_not_concealed",
             "Which tenants conceal names in their usage reports: mailbox figures are unknown there.",
             watching.concealed_reports,
         ),
         Watch(
-            "m365.licenses",
+            "m365.unknown_skus",
             "every_sku_known",
-            "Products that the catalogue has no name for.",
+            "Products that nobody knows a name for, who holds them, and how to give them one.",
             watching.unknown_skus,
         ),
         Watch(

@@ -1,15 +1,13 @@
 """What Dagster loads: the assets, their checks, the job `sync` that makes them all in one run, and two parts of it."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 
-from assets import changes, documentation, microsoft, published, relations
+from assets import alerting, automation, catalogue, changes, documentation, microsoft, published, relations
 from assets.checks import CHECKS
-from assets.resources import TRIGGER_TAG, Installation
-from o365_etl.pipeline.workspace import Workspace
+from assets.resources import Installation
 
 ASSETS = [
+    catalogue.catalogue,
     microsoft.microsoft,
     documentation.itglue,
     relations.match_organizations,
@@ -21,7 +19,7 @@ ASSETS = [
     published.publish,
 ]
 # What follows from the two sides as they were read last.
-CONCLUSIONS = ASSETS[2:]
+CONCLUSIONS = ASSETS[3:]
 
 sync = dg.define_asset_job(
     "sync",
@@ -45,20 +43,6 @@ apply = dg.define_asset_job(
 )
 
 
-@dg.sensor(
-    job=rematch,
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for a rematch when somebody decided something since the last one.",
-)
-def decided(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
-    """One run for all decisions since the last look; the first look only remembers where it starts."""
-    latest = str(Workspace.open().state.decisions.latest())
-    if context.cursor is not None and context.cursor != latest:
-        yield dg.RunRequest(run_key=f"decision-{latest}", tags={TRIGGER_TAG: "decision"})
-    context.update_cursor(latest)
-
-
 @dg.definitions
 def defs() -> dg.Definitions:
     """Everything, made afresh at each call."""
@@ -66,7 +50,8 @@ def defs() -> dg.Definitions:
         assets=ASSETS,
         asset_checks=CHECKS,
         jobs=[sync, rematch, apply],
-        sensors=[decided],
+        schedules=automation.schedules(),
+        sensors=[automation.requested, automation.decided, automation.sync_failed, alerting.alerts],
         resources={"installation": Installation()},
         executor=dg.in_process_executor,
     )

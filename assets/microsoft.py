@@ -6,12 +6,14 @@ just some, give the run configuration `ops: {microsoft: {config: {tenants: [...]
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import msgspec
 from pydantic import Field
 
+from assets.catalogue import PRODUCT_LIST
 from assets.failures import reported
 from assets.resources import Installation
 from assets.specs import counted, out, tables_of
@@ -23,17 +25,25 @@ TABLES = (*tables_of("m365"), "sync.tenants")
 
 
 class SyncConfig(dg.Config):
-    """Which tenants to read: all by default."""
+    """Which tenants to read: all by default. A sync that nobody asked for respects the pauses of failing tenants."""
 
     tenants: list[str] = Field(default_factory=list)
     only_failed: bool = False
+    respect_pauses: bool = Field(default=False, description="Leave alone who is quarantined; the schedule sets it.")
+    at: str = Field(default="", description="The time that pauses are measured at (ISO 8601); empty: now.")
 
 
-@dg.op(out={"shards": dg.DynamicOut(), "plan": dg.Out()})
+@dg.op(ins={"products": dg.In(dg.Nothing)}, out={"shards": dg.DynamicOut(), "plan": dg.Out()})
 def plan_shards(config: SyncConfig, installation: Installation) -> Iterator[Any]:
     """Ask every connection for its tenants and cut them into shards."""
     with reported():
-        plan = planning.plan_shards(installation.workspace, config.tenants, only_failed=config.only_failed)
+        plan = planning.plan_shards(
+            installation.workspace,
+            config.tenants,
+            only_failed=config.only_failed,
+            respect_pauses=config.respect_pauses,
+            at=datetime.fromisoformat(config.at) if config.at else None,
+        )
     for shard in plan.shards:
         yield dg.DynamicOutput(msgspec.to_builtins(shard), mapping_key=str(shard.number), output_name="shards")
     yield dg.Output(msgspec.to_builtins(plan), output_name="plan")
@@ -64,17 +74,19 @@ def certify(context: dg.OpExecutionContext, installation: Installation, plan: An
 @dg.config_mapping
 def for_the_plan(config: SyncConfig) -> dict[str, Any]:
     """The run configuration of the graph is that of its first op."""
-    return {"plan_shards": {"config": {"tenants": config.tenants, "only_failed": config.only_failed}}}
+    return {"plan_shards": {"config": config.model_dump()}}
 
 
 @dg.graph_multi_asset(
     name="microsoft",
+    # The names of products are there before the tables that show them.
+    ins={"products": dg.AssetIn(PRODUCT_LIST, dagster_type=dg.Nothing)},
     outs={table.replace(".", "_"): out(table) for table in TABLES},
     config=for_the_plan,
 )
-def tenants_in_shards() -> dict[str, Any]:
+def tenants_in_shards(products: Any) -> dict[str, Any]:
     """Every tenant of every connection, read in shards and loaded at once."""
-    shards, plan = plan_shards()
+    shards, plan = plan_shards(products)
     loaded = certify(plan, shards.map(read_shard).collect())
     return {table.replace(".", "_"): getattr(loaded, table.replace(".", "_")) for table in TABLES}
 

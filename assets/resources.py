@@ -14,11 +14,14 @@ from pathlib import Path
 import dagster as dg
 from pydantic import PrivateAttr
 
-from o365_etl.pipeline import progress
+from o365_etl.pipeline import alerting, progress, queueing
 from o365_etl.pipeline.workspace import Workspace
 from o365_etl.store.lock import Holder
 
 TRIGGER_TAG = "o365_etl/trigger"
+REQUEST_TAG = "o365_etl/request"
+# Dagster's own tag of a run that repeats another one.
+_PARENT_TAG = "dagster/parent_run_id"
 
 
 class Installation(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's class is generic over nothing here
@@ -47,9 +50,14 @@ class Installation(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagste
             if context.log:
                 context.log.info(f"waiting for {holder or 'another sync'}")
 
-        with workspace.writing(run_id, trigger, wait_seconds=self.wait_seconds, on_wait=say):
-            self._workspace = workspace
-            yield self
+        try:
+            with workspace.writing(run_id, trigger, wait_seconds=self.wait_seconds, on_wait=say):
+                self._workspace = workspace
+                with queueing.answering(workspace, tags.get(REQUEST_TAG), run_id, repeats=_PARENT_TAG in tags):
+                    yield self
+        finally:
+            # After the lock was given back: who waits for it does not wait for a mail server.
+            alerting.look_after_run(workspace)
 
     @property
     def workspace(self) -> Workspace:

@@ -15,11 +15,13 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from o365_etl.errors import ConfigError
@@ -318,6 +320,24 @@ class Schedule(_Section):
     first_sync_delay_minutes: int = Field(default=60, ge=0)
     timezone: str = "UTC"
     spread_minutes: int = Field(default=15, ge=1, le=60)
+
+    @field_validator("cron")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        try:
+            CronSim(value, datetime.now(UTC))
+        except CronSimError as error:
+            raise ValueError(f"is no cron expression of five fields ({error})") from error
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is no time zone, like UTC or Europe/Paris") from error
+        return value
 
 
 class Alerts(_Section):

@@ -108,7 +108,7 @@ CHANGE_RESOURCES = (
     "user_asset",
 )
 CHANGE_STATES = ("planned", "approved", "applied", "skipped", "failed", "blocked")
-UNKNOWN_REASONS = ("concealed", "forbidden", "not_in_report", "unsupported")
+UNKNOWN_REASONS = ("concealed", "forbidden", "not_in_cloud", "not_in_report", "unsupported")
 
 
 _COMPARED = (
@@ -340,6 +340,40 @@ _ALL = (
         ),
     ),
     _LICENSE_ASSIGNMENTS,
+    Table(
+        "m365",
+        "products",
+        ("sku_id",),
+        "What Microsoft's products are called, and where the name comes from.",
+        (
+            SKU_ID,
+            _text("product_name", "The product's name."),
+            _text("sku_part_number", "Microsoft's part number; NULL if not known."),
+            _text("kind", "What it costs; NULL if not known.", "paid", "free", "viral", "trial"),
+            _text(
+                "source",
+                "shipped: the program's own table; microsoft: the published list; configuration: `catalogue.names`.",
+                "shipped",
+                "microsoft",
+                "configuration",
+            ),
+            _time("fetched_at", "When the published list was downloaded, for names out of it."),
+        ),
+    ),
+    Table(
+        "m365",
+        "unknown_skus",
+        ("sku_id",),
+        "Products that tenants or users hold and that have no name in `m365.products`: they show their part number.",
+        (
+            SKU_ID,
+            _text("sku_part_number", "Microsoft's part number; NULL if no tenant tells it."),
+            _count("tenants", "Tenants where it was seen."),
+            _count("users", "Users it is assigned to."),
+            _count("consumed", "Licenses assigned by the tenants' own count; NULL if not told."),
+            _time("first_seen_at", "The sync that first saw it."),
+        ),
+    ),
     Table(
         "itglue",
         "organizations",

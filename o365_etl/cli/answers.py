@@ -24,23 +24,45 @@ MARKS = {
 
 
 def show_status(found: Row) -> None:
-    """Connections, the last syncs, tenants that need a look."""
+    """Connections, the last and the next syncs, tenants that need a look."""
     print_table(
         "Connections",
         ("name", "kind", "tenants ok", "tenants not ok"),
-        [(c["name"], c["kind"], c["tenants_ok"], c["tenants_not_ok"]) for c in found["connections"]],
+        [
+            (c["name"] + (" (paused)" if c["paused"] else ""), c["kind"], c["tenants_ok"], c["tenants_not_ok"])
+            for c in found["connections"]
+        ],
         empty="none configured.",
     )
+    schedule = found["schedule"]
+    line = Text(f"Scheduled: {schedule['cron']} ({schedule['timezone']}), next at ")
+    console().print(line.append_text(cell(schedule["next_at"])))
+    if found["queued"]:
+        print_table(
+            "Queued",
+            ("request", "due", "trigger", "asked by", "tenants"),
+            [
+                (q["request_id"], q["due_at"], q["trigger"], q["who"], _asked_for(q["tenants"], q["only_failed"]))
+                for q in found["queued"]
+            ],
+            empty="none.",
+        )
     print_table(
         "Last syncs",
         ("started", "ended", "trigger", "status", "tenants ok", "not read"),
         [
             (r["started_at"], r["ended_at"], r["trigger"], r["status"], r["tenants_ok"], r["tenants_failed"])
             for r in found["runs"]
+            if r["status"] != "queued"
         ],
         empty="none yet.",
     )
     show_tenants([row for row in found["tenants"] if row["status"] != "ok" or row["remedy"]])
+
+
+def _asked_for(tenants: Sequence[str], only_failed: bool) -> str:
+    named = ", ".join(tenants) or "all"
+    return f"{named}, only failed" if only_failed else named
 
 
 def show_tenants(rows: Sequence[Row]) -> None:
@@ -59,6 +81,10 @@ def show_tenants(rows: Sequence[Row]) -> None:
         line.append("last read " if row["as_of"] else "never read")
         if row["as_of"]:
             line.append_text(cell(row["as_of"]))
+        if row["failing_since"]:
+            line.append(", failing since ").append_text(cell(row["failing_since"]))
+        if row["next_try_at"]:
+            line.append(", next try ").append_text(cell(row["next_try_at"]))
         out.print(line)
         if row["remedy"]:
             out.print(Text(f"      → {row['remedy']}", style="dim"), soft_wrap=True)

@@ -7,11 +7,15 @@ from importlib.metadata import version
 
 import click
 
+from o365_etl.cli.alerting import alerts
 from o365_etl.cli.asking import explain, logs, query, status
 from o365_etl.cli.changing import apply, plan, rematch
+from o365_etl.cli.connecting import connect, disconnect
 from o365_etl.cli.demo import demo
+from o365_etl.cli.doctoring import doctor
 from o365_etl.cli.matching import match
 from o365_etl.cli.options import Group
+from o365_etl.cli.selecting import select
 from o365_etl.cli.syncing import simulate, sync
 
 
@@ -26,5 +30,22 @@ def main() -> None:
     os.umask(0o077)
 
 
-for command in (demo, simulate, sync, status, logs, match, plan, apply, rematch, explain, query):
+for command in (
+    connect,
+    disconnect,
+    doctor,
+    select,
+    demo,
+    simulate,
+    sync,
+    status,
+    logs,
+    match,
+    plan,
+    apply,
+    rematch,
+    explain,
+    query,
+    alerts,
+):
     main.add_command(command)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import Any
 
 from o365_etl.config import Settings, dagster_home
 from o365_etl.errors import LocalError, O365EtlError, PermanentError
+
+# The daemon writes one at least every half minute.
+_SIGN_OF_LIFE_SECONDS = 180
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,16 @@ def _run(settings: Settings, name: str, ops: dict[str, Any], trigger: str, wait_
         name.removeprefix("changes "): number for name, number in run["counts"].items() if name.startswith("changes ")
     }
     return Outcome(result.run_id, run["status"], int(run["tenants_ok"] or 0), int(run["tenants_failed"] or 0), changes)
+
+
+def daemon_runs(settings: Settings) -> bool:
+    """Whether a Dagster daemon that looks for queued syncs gave a sign of life in the last minutes."""
+    import dagster as dg
+
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    with dg.DagsterInstance.from_config(str(prepare_home(settings))) as instance:
+        heartbeat = instance.get_daemon_heartbeats().get("SENSOR")
+    return heartbeat is not None and time.time() - heartbeat.timestamp < _SIGN_OF_LIFE_SECONDS
 
 
 def _cause(error: BaseException) -> O365EtlError:

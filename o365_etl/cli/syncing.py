@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from o365_etl.cli import queueing
 from o365_etl.cli.options import SOME_TENANTS_FAILED, WAITS_FOR_APPROVAL, config_option, json_option
 from o365_etl.config import load_settings
 from o365_etl.errors import LocalError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from o365_etl.simulator import Simulator
 
 DEMO_CONFIG = "demo.toml"
+# A year of minutes: what is further away belongs into a calendar.
+LONGEST_DELAY = 60 * 24 * 366
 folder_option = click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -40,6 +43,15 @@ folder_option = click.option(
     type=click.FloatRange(0),
     help="Seconds to wait for a sync that is running.",
 )
+@click.option("--queue", "queued", is_flag=True, help="Leave it to the daemon, and return at once.")
+@click.option(
+    "--in",
+    "minutes",
+    type=click.IntRange(0, LONGEST_DELAY),
+    metavar="MINUTES",
+    help="With --queue: not before so many minutes have passed.",
+)
+@click.option("--cancel", "request_id", metavar="REQUEST", help="Take back a sync that is queued, by its id.")
 @config_option
 @json_option
 @click.pass_context
@@ -49,12 +61,22 @@ def sync(
     only_failed: bool,
     preview: bool,
     wait_seconds: float,
+    queued: bool,
+    minutes: int | None,
+    request_id: str | None,
     config: Path | None,
     as_json: bool,
 ) -> None:
     """Sync now: read Microsoft 365 and IT Glue, match, compare, plan; in mode apply also write."""
+    _check_together(ctx)
     settings = load_settings(config)
+    if request_id is not None:
+        queueing.cancel(settings, request_id, as_json)
+        return
     settings.check_secrets()
+    if queued:
+        queueing.queue(settings, tenants, only_failed, minutes or 0, as_json)
+        return
     from o365_etl.cli import answers, output
     from o365_etl.cli.running import run_sync
     from o365_etl.pipeline import reporting
@@ -76,6 +98,18 @@ def sync(
         ctx.exit(WAITS_FOR_APPROVAL)
     if outcome.tenants_failed:
         ctx.exit(SOME_TENANTS_FAILED)
+
+
+def _check_together(ctx: click.Context) -> None:
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
+    if "request_id" in given and given - {"request_id", "config", "as_json"}:
+        raise click.UsageError("--cancel takes back one request: it goes with no other option.")
+    if "minutes" in given and "queued" not in given:
+        raise click.UsageError("--in is for a queued sync: add --queue.")
+    if {"queued", "preview"} <= given:
+        raise click.UsageError("--preview is for a sync in the foreground: leave out --queue.")
+    if {"queued", "wait_seconds"} <= given:
+        raise click.UsageError("--wait is for a sync in the foreground: leave out --queue.")
 
 
 @click.command()

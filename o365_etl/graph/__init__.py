@@ -2,6 +2,7 @@
 
 `discover` lists the tenants of a connection; `read_tenants` reads them and hands every answer, as received, to a
 `Landing` (`o365_etl.receipts`) together with a receipt per stream that says whether the read may be believed.
+`probe` asks a tenant what it would allow, without reading it; `rights` says which permissions that takes.
 
 What does not live here: where answers are stored (`o365_etl.store`), what they mean as tables (`o365_etl.transform`),
 and when reading happens (`assets`, `o365_etl.pipeline`).

@@ -24,6 +24,11 @@ _REFUSALS: Mapping[int, tuple[str, str, str]] = {
         "the certificate is not registered for the application, or has expired",
         "Upload the certificate of `certificate` to the app registration.",
     ),
+    700024: (
+        "clock_off",
+        "the time in the certificate's assertion is not the time it is",
+        "Set this machine's clock (NTP): it is more than five minutes off.",
+    ),
     7000112: (
         "app_disabled",
         "the application is disabled in this tenant",
@@ -45,15 +50,23 @@ _REFUSALS: Mapping[int, tuple[str, str, str]] = {
         "the tenant is deleted or unavailable",
         "Exclude it with `selection.exclude_tenants` if it is gone for good.",
     ),
+    # Of the sign-in of all tenants at once; for one tenant the usual answer to such an application is 700016.
+    50194: (
+        "single_tenant",
+        "the application is for its own tenant alone",
+        "In the app registration under Authentication, set the supported account types to multiple Entra ID tenants.",
+    ),
     500011: (
         "resource_not_found",
         "Microsoft Graph at this address is not known to the tenant",
         "Check `cloud` and `graph_url`.",
     ),
 }
-_NOT_CONSENTED = {7000229, 65001}
+# 650051: the consent is being put into effect at this moment.
+_NOT_CONSENTED = {7000229, 65001, 650051}
 _APP_NOT_FOUND = 700016
 _TRY_LATER = {50196, 90033, 90055}
+_PATIENCE = "(a consent takes a few minutes to count: then run `o365-etl doctor`)."
 
 _NUMBER = re.compile(r"AADSTS(\d+)")
 _TRAILER = re.compile(r"\s*(Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
@@ -70,8 +83,10 @@ def sign_in_error(answer: Mapping[str, Any], consent_link: str, *, own_tenant: b
     number = _number(answer.get("error_codes"), text)
     if number in _TRY_LATER or answer.get("error") == "temporarily_unavailable":
         return TransientError(f"sign-in is unavailable for the moment (AADSTS{number})", code="unavailable")
-    if number in _NOT_CONSENTED or (number == _APP_NOT_FOUND and not own_tenant):
+    if number in _NOT_CONSENTED:
         return not_consented(consent_link)
+    if number == _APP_NOT_FOUND and not own_tenant:
+        return UnknownAppError(consent_link)
     if number == _APP_NOT_FOUND:
         return SignInError(
             "sign-in refused: there is no application with this id in the tenant (AADSTS700016)",
@@ -84,12 +99,29 @@ def sign_in_error(answer: Mapping[str, Any], consent_link: str, *, own_tenant: b
     return SignInError(f"sign-in refused: {_anonymous(text) or 'no reason given'}")
 
 
+class UnknownAppError(SignInError):
+    """A customer's tenant does not know the application: no consent yet, as a rule. An application that is registered
+    for its own tenant alone is answered the same everywhere, and consent cannot help it.
+    """
+
+    code = "not_consented"
+
+    def __init__(self, consent_link: str) -> None:
+        super().__init__(
+            "this tenant does not know the application: nobody has consented to it yet (AADSTS700016)",
+            remedy=(
+                f"A Global Administrator of the tenant opens {consent_link} {_PATIENCE} If the page does not find the "
+                "application either, set its supported account types to multiple Entra ID tenants."
+            ),
+        )
+
+
 def not_consented(consent_link: str) -> SignInError:
     """The tenant is listed, but its administrator has not consented: a normal state of a tenant."""
     return SignInError(
         "no administrator of this tenant has consented to the application yet",
         code="not_consented",
-        remedy=f"A Global Administrator of the tenant opens {consent_link}",
+        remedy=f"A Global Administrator of the tenant opens {consent_link} {_PATIENCE}",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from o365_etl.config import Connection
@@ -44,6 +45,8 @@ def certificate(pem: str, key: str) -> dict[str, str]:
         raise ConfigError(f"{key}: needs one private key and its certificate", remedy="Put both into one PEM file.")
     try:
         public = load_pem_private_key(keys[0].encode(), password=None).public_key()
+        if not isinstance(public, rsa.RSAPublicKey):
+            raise ConfigError(f"{key}: Microsoft takes RSA keys only", remedy="Create an RSA key and its certificate.")
         wanted = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         for text in certificates:
             own = x509.load_pem_x509_certificate(text.encode()).public_key()

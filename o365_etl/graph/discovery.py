@@ -2,7 +2,7 @@
 
 Neither list holds all: contracts are reseller relationships, GDAP is its own thing, so the union counts. A list that
 the application may not read is no problem while the other can be read; a list that broke off is, because then a
-tenant missing here is not gone.
+tenant missing here is not gone. National clouds have no GDAP: there the contracts are all there is.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from o365_etl.config import Connection, is_guid
 from o365_etl.errors import ForbiddenError, NotFoundError, O365EtlError, UnsupportedError
 from o365_etl.graph.answers import (
     Page,
-    Relationship,
     decode_contracts,
     decode_gdap_tenants,
     decode_relationships,
 )
 from o365_etl.graph.client import TenantClient
 from o365_etl.graph.model import Discovery, TenantTarget
+from o365_etl.graph.rights import has_gdap
 from o365_etl.graph.session import GraphSession
 from o365_etl.graph.transport import Tally
 
@@ -71,14 +71,15 @@ class _Survey:
         self._found: dict[str, _Found] = {}
 
     def result(self) -> Discovery:
-        contracts = self._attempt(self._read_contracts)
-        gdap = self._attempt(self._read_gdap)
-        problems = [error for error in (contracts, gdap) if error is not None]
+        gdap_offered = has_gdap(self._client.sign_in.connection.cloud)
+        lists = [self._read_contracts, self._read_gdap] if gdap_offered else [self._read_contracts]
+        outcomes = [self._attempt(read) for read in lists]
+        problems = [error for error in outcomes if error is not None]
         broken = [error for error in problems if not isinstance(error, _NOT_OURS)]
-        if not broken and len(problems) == 2:
+        if not broken and len(problems) == len(lists):
             broken = problems
         # The end of a relationship is worth a column, but a list of tenants is complete without it.
-        ends = self._attempt(self._read_ends) if gdap is None else None
+        ends = self._attempt(self._read_ends) if gdap_offered and outcomes[-1] is None else None
         if ends is not None and not isinstance(ends, _NOT_OURS):
             broken.append(ends)
         targets = [self._target(tenant_id, found) for tenant_id, found in self._found.items()]
@@ -120,7 +121,7 @@ class _Survey:
             if (relationship.status or "").lower() != "active" or relationship.tenant is None:
                 continue
             found = self._found.get((relationship.tenant.tenant_id or "").strip().lower())
-            ends_at = _moment(relationship)
+            ends_at = moment(relationship.ends)
             if found is not None and ends_at is not None and (found.ends_at is None or found.ends_at < ends_at):
                 found.ends_at = ends_at
 
@@ -144,10 +145,10 @@ class _Survey:
         return found
 
 
-def _moment(relationship: Relationship) -> datetime | None:
-    """The end of a relationship in UTC; Microsoft gives seven digits of a second, one more than Python keeps."""
+def moment(text: str | None) -> datetime | None:
+    """A time of Microsoft's in UTC, with the seven digits of a second that are one too many; None if it is none."""
     try:
-        moment = msgspec.convert(relationship.ends, datetime) if relationship.ends else None
+        found = msgspec.convert(text, datetime) if text else None
     except msgspec.ValidationError:
         return None
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,7 +1,8 @@
 """The mailboxes stream: Microsoft's usage report, and the types of mailboxes that it does not tell.
 
 The report is a CSV file, 24 to 48 hours old, that the tenant may conceal (pseudonyms instead of names, Microsoft's
-default) or not allow. Then the stream is degraded, not failed: figures are unknown, which is not zero.
+default) or not allow, and that national clouds do not have. Then the stream is degraded, not failed: figures are
+unknown, which is not zero.
 
 What does not live here: reading the figures (`o365_etl.transform`); only names are looked at here.
 """
@@ -22,6 +23,7 @@ from o365_etl.graph.client import TenantClient
 from o365_etl.graph.directory import Directory
 from o365_etl.graph.mailbox_types import TypeSurvey
 from o365_etl.graph.recording import Recording
+from o365_etl.graph.rights import has_usage_reports
 from o365_etl.graph.transport import Tally
 from o365_etl.receipts import Receipt
 
@@ -32,18 +34,26 @@ _NAME_COLUMN = "user principal name"
 _PSEUDONYM = re.compile(r"[0-9A-F]{32}")
 _SAMPLE = 500  # rows looked at to see whether names are concealed
 _MOSTLY = 0.9  # a few real names among pseudonyms do not make a readable report
-_SHOW_NAMES = (
+SHOW_NAMES = (
     "In that tenant's Microsoft 365 admin center, Settings > Org settings > Services > Reports, untick "
     "'Display concealed user, group, and site names in all reports'."
 )
+"""Where a tenant's administrator switches the concealing of names off."""
 
 
-class _Settings(msgspec.Struct):
+class ReportSettings(msgspec.Struct):
+    """The tenant's settings of its usage reports; Microsoft's sample wraps the object, its schema does not."""
+
     concealed: bool | None = msgspec.field(default=None, name="displayConcealedNames")
-    value: _Settings | None = None  # Microsoft's sample wraps the object, its schema does not
+    value: ReportSettings | None = None
+
+    @property
+    def conceals(self) -> bool:
+        """True if the reports show pseudonyms instead of names."""
+        return bool(self.concealed or (self.value and self.value.concealed))
 
 
-_decode_settings = msgspec.json.Decoder(_Settings).decode
+decode_report_settings = msgspec.json.Decoder(ReportSettings).decode
 
 
 class MailboxReading:
@@ -65,8 +75,10 @@ class MailboxReading:
 
         Raises what cannot be degraded: a report that exists but could not be had this time.
         """
-        if self._is_concealed_by_setting():
-            self._degrade("concealed", remedy=_SHOW_NAMES)
+        if not has_usage_reports(self._client.sign_in.connection.cloud):
+            self._degrade("not_in_cloud", remedy="Microsoft offers no usage reports in this cloud: there is no mend.")
+        elif self._is_concealed_by_setting():
+            self._degrade("concealed", remedy=SHOW_NAMES)
         else:
             self._read_report()
         if self._reason is None:
@@ -88,13 +100,16 @@ class MailboxReading:
         """What the tenant's report settings say; not being told is no answer, the report itself then shows it."""
         try:
             body, settings = self._client.get(
-                "admin/reportSettings", _decode_settings, self._recording.tally, permission="ReportSettings.Read.All"
+                "admin/reportSettings",
+                decode_report_settings,
+                self._recording.tally,
+                permission="ReportSettings.Read.All",
             )
         except O365EtlError as error:
             log.info("report settings are not to be had (%s)", error.code)
             return False
         self._recording.page("report_settings", body)
-        return bool(settings.concealed or (settings.value and settings.value.concealed))
+        return settings.conceals
 
     def _read_report(self) -> None:
         try:
@@ -103,7 +118,7 @@ class MailboxReading:
             self._degrade("forbidden", error)
             return
         except (NotFoundError, UnsupportedError) as error:
-            self._degrade("unsupported", error, "This cloud has no usage reports; mailbox sizes stay unknown.")
+            self._degrade("unsupported", error, "This server has no usage reports; mailbox sizes stay unknown.")
             return
         names, rows = _names(text)
         self._recording.text("usage_csv", text, rows)
@@ -111,7 +126,7 @@ class MailboxReading:
             remedy = "Microsoft has changed the report: mailbox sizes stay unknown until this program is updated."
             self._degrade("unsupported", remedy=remedy)
         elif sum(_PSEUDONYM.fullmatch(name) is not None for name in names) > _MOSTLY * len(names):
-            self._degrade("concealed", remedy=_SHOW_NAMES)
+            self._degrade("concealed", remedy=SHOW_NAMES)
 
     def _degrade(self, reason: str, error: O365EtlError | None = None, remedy: str | None = None) -> None:
         self._reason, self._error, self._remedy = reason, error, remedy

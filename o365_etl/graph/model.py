@@ -40,6 +40,8 @@ class TenantResult(msgspec.Struct, frozen=True, kw_only=True):
 
     `tenant_id` is the id the tenant itself gave (None if it never answered), `receipts` has one receipt for each
     stream that was tried, `as_of` is the time of the users in force: of this read, or of the last certified one.
+    `roles` are the application permissions in the token, None if it could not be read; `missing_permissions` and
+    `excess_permissions` what that comes to (`rights`), None if not known.
     """
 
     target: TenantTarget
@@ -50,6 +52,9 @@ class TenantResult(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     remedy: str | None = None
     as_of: datetime | None = None
+    roles: list[str] | None = None
+    missing_permissions: list[str] | None = None
+    excess_permissions: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

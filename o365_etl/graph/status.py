@@ -13,7 +13,7 @@ def tenant_status(receipts: Mapping[str, Receipt], *, users_known: bool) -> tupl
 
     Without consent: `not_consented`. Without its own record, or without users where none are known from before:
     `failed`. With any other stream failed or forbidden: `partial`. What a tenant chose to conceal, or has no
-    premium license for, is `ok`.
+    premium license for, or its cloud does not offer, is `ok`.
     """
     for stream in STREAMS:
         receipt = receipts.get(stream)

@@ -112,7 +112,7 @@ def licenses(client: TenantClient, recording: Recording) -> tuple[Receipt, Licen
     permission = "LicenseAssignment.Read.All"
     skus: list[Sku] = []
     _collection(client, recording, "subscribedSkus", "subscribed_skus", permission, decode_skus, skus.extend)
-    known = Licensing(sum(sku.consumed or 0 for sku in skus), any(_is_premium(sku) for sku in skus))
+    known = Licensing(sum(sku.consumed or 0 for sku in skus), any(is_premium(sku) for sku in skus))
     try:
         path, permission = "directory/subscriptions", "Organization.Read.All"
         for body, _ in client.pages(path, decode_objects, recording.tally, permission=permission):
@@ -180,7 +180,8 @@ def _collection(
             keep(page.value)
 
 
-def _is_premium(sku: Sku) -> bool:
+def is_premium(sku: Sku) -> bool:
+    """True if the product brings Entra ID P1 or P2, without which Microsoft tells no sign-ins."""
     return any(
         (plan.name or "").upper() in _PREMIUM_PLANS and (plan.status or "").lower() == "success"
         for plan in sku.plans or ()

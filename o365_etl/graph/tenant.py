@@ -19,7 +19,7 @@ from functools import partial
 
 from o365_etl.config import is_guid
 from o365_etl.errors import LocalError, O365EtlError, PermanentError, ProtocolError
-from o365_etl.graph import streams
+from o365_etl.graph import rights, streams
 from o365_etl.graph.client import TenantClient
 from o365_etl.graph.directory import Directory, KnownType
 from o365_etl.graph.mailbox_types import load_known
@@ -62,6 +62,7 @@ class TenantRead:
         self._lock = threading.Lock()
         self._started_at = datetime.now(UTC)
         self._tenant_id: str | None = None
+        self._roles: frozenset[str] | None = None
         self._client: TenantClient
         self._directory = Directory({})
         self._licensing = streams.Licensing()
@@ -81,7 +82,7 @@ class TenantRead:
             try:
                 task()
             except Exception as error:  # a defect of ours costs this tenant, not the others
-                self._give_up(_internal(error))
+                self._give_up(internal_error(error))
 
         self._pool.submit(step, guarded)
 
@@ -107,6 +108,7 @@ class TenantRead:
             raise _invalid_id()
         self._client = self._session.client(self._session.connection(target.connection), target.tenant_id)
         tally = Tally()
+        self._roles = rights.granted(self._client.sign_in.token())
         tenant_id, body = streams.organization(self._client, tally)
         if is_guid(target.tenant_id) and tenant_id != target.tenant_id.lower():
             raise streams.wrong_tenant()
@@ -185,7 +187,7 @@ class TenantRead:
         try:
             reading.ask(user_ids, tally)
         except Exception as error:  # as in `_submit`, but the other batches still have to come in
-            self._defect = _internal(error)
+            self._defect = internal_error(error)
         with self._lock:
             recording.tally.add(tally)
             self._batches_left -= 1
@@ -209,7 +211,7 @@ class TenantRead:
         except O365EtlError as error:
             receipt = recording.failed(error)
         except Exception as error:  # as in `_submit`, but here the stream alone is lost
-            receipt = recording.failed(_internal(error))
+            receipt = recording.failed(internal_error(error))
         if receipt is not None:
             self._settle(stream, receipt)
 
@@ -246,6 +248,7 @@ class TenantRead:
     def _finish(self) -> None:
         users = self._users_in_force()
         status, cause = tenant_status(self._receipts, users_known=users is not None)
+        judged = self._judge_rights()
         self._announce(
             TenantResult(
                 target=self._target,
@@ -256,8 +259,19 @@ class TenantRead:
                 message=cause.message if cause else None,
                 remedy=cause.remedy if cause else None,
                 as_of=users.ended_at if users else None,
+                roles=None if self._roles is None else sorted(self._roles),
+                missing_permissions=None if judged is None else [need.permission for need in judged.missing],
+                excess_permissions=None if judged is None else judged.excess,
             )
         )
+
+    def _judge_rights(self) -> rights.Judgement | None:
+        if self._roles is None:
+            return None
+        sign_ins = self._receipts.get("sign_ins")
+        premium = False if sign_ins is not None and sign_ins.reason == "no_premium" else None
+        cloud = self._client.sign_in.connection.cloud
+        return rights.judge(self._roles, rights.tenant_needs(cloud, premium=premium), self._target.kind)
 
     def _give_up(self, error: O365EtlError) -> None:
         self._announce(
@@ -287,7 +301,7 @@ class TenantRead:
             return None  # a damaged receipt certifies nothing
 
 
-def _internal(error: Exception) -> O365EtlError:
+def internal_error(error: Exception) -> O365EtlError:
     """A defect of this program, as a failure. Its message is not logged: it may quote an answer, a person's data."""
     trace = "".join(traceback.format_tb(error.__traceback__))
     log.error("unexpected %s while reading a tenant\n%s", type(error).__name__, trace)

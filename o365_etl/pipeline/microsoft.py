@@ -7,7 +7,7 @@ What does not live here: which tenants (`planning`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -17,12 +17,14 @@ from o365_etl.errors import ProtocolError
 from o365_etl.graph.model import TenantResult, TenantTarget
 from o365_etl.graph.reader import read_tenants
 from o365_etl.graph.session import GraphSession
-from o365_etl.pipeline import progress
+from o365_etl.pipeline import progress, quarantining
+from o365_etl.pipeline.catalogue import catalogue_of, load_names
 from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.planning import Plan, Shard
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store.warehouse import Db
 from o365_etl.tables import TABLES
+from o365_etl.transform.catalogue import Catalogue
 from o365_etl.transform.tenant import TenantContext, tenant_frames
 
 M365_TABLES = tuple(name for name in TABLES if name.startswith("m365."))
@@ -62,13 +64,16 @@ class Certified(msgspec.Struct, frozen=True):
 def certify(workspace: Workspace, run_id: str, plan: Plan, results: Sequence[TenantResult]) -> Certified:
     """Load what is certified, mark what is not, and write `sync.tenants` and the sync log."""
     at = now()
+    catalogue = catalogue_of(workspace)
+    failing = quarantining.note(workspace, results, [*plan.excluded, *plan.unlisted], plan.at)
     with workspace.tables() as db:
-        _load(workspace, db, results)
+        _load(workspace, db, results, catalogue)
         _mark_stale(db, plan, results)
-        tenants = _tenant_rows(db, plan, results, at)
+        tenants = _tenant_rows(db, plan, results, at, failing)
         with db.transaction():
             db.replace("sync.tenants", tenants, tenants.column("tenant_id").to_pylist())
             _forget_placeholders(db, results)
+            load_names(db, catalogue, at)
         rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in M365_TABLES}
     give_back()
     workspace.state.log_many(run_id, _log_entries(plan, results, at))
@@ -90,13 +95,13 @@ def _counts_as_failed(result: TenantResult) -> bool:
     return result.status == "failed" or any(receipt.state == "failed" for receipt in result.receipts)
 
 
-def _load(workspace: Workspace, db: Db, results: Sequence[TenantResult]) -> None:
+def _load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalogue: Catalogue) -> None:
     batch: Batch = {}
     held = 0
     for done, result in enumerate(results, start=1):
         if result.tenant_id is None or not any(receipt.certified for receipt in result.receipts):
             continue
-        for name, frame in _frames(workspace, result).items():
+        for name, frame in _frames(workspace, result, catalogue).items():
             batch.setdefault(name, []).append((result.tenant_id, frame))
             held += frame.num_rows
         if held >= LOAD_BATCH_ROWS:
@@ -106,7 +111,7 @@ def _load(workspace: Workspace, db: Db, results: Sequence[TenantResult]) -> None
     _write(db, batch)
 
 
-def _frames(workspace: Workspace, result: TenantResult) -> dict[str, pa.Table]:
+def _frames(workspace: Workspace, result: TenantResult, catalogue: Catalogue) -> dict[str, pa.Table]:
     """The tenant's tables as the landing zone has them, each with its tenant id as a column."""
     tenant_id = str(result.tenant_id)
     landing, target, settings = workspace.landing, result.target, workspace.settings
@@ -119,6 +124,7 @@ def _frames(workspace: Workspace, result: TenantResult) -> dict[str, pa.Table]:
         kind=target.kind,
         cloud=connection.cloud,
         selection=settings.selection_for(connection.name),
+        catalogue=catalogue,
         access_ends_at=target.access_ends_at,
         as_of=min(read_at) if len(read_at) == len(CORE_STREAMS) else None,
         stream_reasons={stream: receipt.reason for stream, receipt in certified.items()},
@@ -139,26 +145,35 @@ def _write(db: Db, batch: Batch) -> None:
 
 
 def _mark_stale(db: Db, plan: Plan, results: Sequence[TenantResult]) -> None:
-    """A tenant is stale if a core stream was not certified this time, or nobody lists the tenant any more."""
-    stale = [target.tenant_id for target in plan.unlisted]
+    """A tenant is stale if a core stream was not certified this time, if it is left alone (quarantined, or of a paused
+    connection), or if nobody lists it any more.
+    """
+    stale = [target.tenant_id for target in (*plan.unlisted, *plan.quarantined)]
     fresh: list[str] = []
     for result in results:
         states = {receipt.stream: receipt.certified for receipt in result.receipts}
         complete = all(states.get(stream, False) for stream in CORE_STREAMS)
         (fresh if complete else stale).append(result.tenant_id or result.target.tenant_id)
     db.execute("UPDATE m365.tenants SET is_stale = true WHERE list_contains(?, tenant_id)", [stale])
+    db.execute("UPDATE m365.tenants SET is_stale = true WHERE list_contains(?::VARCHAR[], connection)", [plan.paused])
     db.execute("UPDATE m365.tenants SET is_stale = false WHERE list_contains(?, tenant_id)", [fresh])
 
 
-def _tenant_rows(db: Db, plan: Plan, results: Sequence[TenantResult], at: datetime) -> pa.Table:
+def _tenant_rows(
+    db: Db, plan: Plan, results: Sequence[TenantResult], at: datetime, failing: Mapping[str, quarantining.Row]
+) -> pa.Table:
     before = {row[0]: row for row in db.rows("SELECT tenant_id, last_ok_at, display_name FROM sync.tenants")}
     loaded = {row[0]: row for row in db.rows("SELECT tenant_id, as_of, display_name FROM m365.tenants")}
     rows = []
     for result in results:
         rows.append(_tenant_row(result.target, result.tenant_id) | _outcome(result))
+        rows[-1] |= quarantining.shown(failing.get(result.target.tenant_id), plan.at)
         if result.status == "ok":
             rows[-1]["last_ok_at"] = at
     rows += [_tenant_row(target, None) | {"status": "excluded"} for target in plan.excluded]
+    for target in plan.quarantined:
+        shown = quarantining.shown(failing.get(target.tenant_id), plan.at, with_reason=True)
+        rows.append(_tenant_row(target, None) | {"status": "quarantined"} | shown)
     for target in plan.unlisted:
         remedy = "The partner tenant no longer lists it: renew the relationship, or exclude or disconnect it."
         rows.append(_tenant_row(target, None) | {"status": "failed", "error_code": "not_listed", "remedy": remedy})
@@ -199,7 +214,13 @@ def _outcome(result: TenantResult) -> dict[str, object]:
         "error_code": result.error_code,
         "remedy": result.remedy,
         "streams": json.dumps(streams),
+        "missing_permissions": _listed(result.missing_permissions),
+        "excess_permissions": _listed(result.excess_permissions),
     }
+
+
+def _listed(permissions: list[str] | None) -> str | None:
+    return None if permissions is None else json.dumps(permissions)
 
 
 def _forget_placeholders(db: Db, results: Sequence[TenantResult]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -12,7 +13,8 @@ from o365_etl.errors import ConfigError, O365EtlError
 from o365_etl.graph.discovery import discover
 from o365_etl.graph.model import Discovery, TenantTarget
 from o365_etl.graph.session import GraphSession
-from o365_etl.pipeline.workspace import Workspace
+from o365_etl.pipeline.quarantining import left_alone
+from o365_etl.pipeline.workspace import Workspace, now
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +30,17 @@ class Shard(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What one sync sets out to read. `excluded` tenants are known but left out by the configuration;
-    `unlisted` ones were read earlier, and a complete list of the connection no longer names them.
+    """What one sync sets out to read, at this time. `excluded` tenants are known but left out by the configuration;
+    `unlisted` ones were read earlier, and a complete list of the connection no longer names them; `quarantined` ones
+    are left alone because they fail until a person mends something; nothing is asked of `paused` connections.
     """
 
+    at: datetime
     shards: list[Shard]
     excluded: list[TenantTarget]
     unlisted: list[TenantTarget]
+    quarantined: list[TenantTarget]
+    paused: list[str]
     problems: list[str]
 
     @property
@@ -43,16 +49,25 @@ class Plan(msgspec.Struct, frozen=True):
         return sum(len(shard.targets) for shard in self.shards)
 
 
-def plan_shards(workspace: Workspace, tenants: Sequence[str] = (), *, only_failed: bool = False) -> Plan:
-    """Ask every connection for its tenants and cut them into shards.
+def plan_shards(
+    workspace: Workspace,
+    tenants: Sequence[str] = (),
+    *,
+    only_failed: bool = False,
+    respect_pauses: bool = False,
+    at: datetime | None = None,
+) -> Plan:
+    """Ask every connection that is not paused for its tenants and cut them into shards.
 
     `tenants` narrows to these (id, domain or exact name), `only_failed` to those whose last read was not complete.
+    `respect_pauses` is for a sync that nobody asked for: it leaves alone who is quarantined `at` this time (None: now).
     Raises `ConfigError` if a named tenant is not found, and the connection's own error if none could be listed.
     """
     settings = workspace.settings
     settings.check_secrets()
     if not settings.connections:
         raise ConfigError("no connection is configured", remedy="Add [[connections]]: docs/connect.md.")
+    at = at or now()
     known = _known_tenants(workspace)
     targets: dict[str, TenantTarget] = {}
     unlisted: dict[str, TenantTarget] = {}
@@ -60,6 +75,8 @@ def plan_shards(workspace: Workspace, tenants: Sequence[str] = (), *, only_faile
     with GraphSession(settings, threads=settings.limits.threads) as session:
         # Direct connections last: a tenant configured by itself wins over the partner's listing of it.
         for connection in sorted(settings.connections, key=lambda c: c.kind == "direct"):
+            if connection.paused:
+                continue
             found = discover(session, connection)
             if found.problem is not None:
                 problems.append(found.problem)
@@ -73,13 +90,20 @@ def plan_shards(workspace: Workspace, tenants: Sequence[str] = (), *, only_faile
     excluded = [target for target in targets.values() if _is_excluded(settings, target)]
     chosen = [target for target in targets.values() if not _is_excluded(settings, target)]
     if tenants or only_failed:
+        _refuse_paused(settings, tenants, known)
         chosen = _narrow(chosen, tenants, known, only_failed=only_failed)
         excluded, unlisted = [], {}
+    alone = left_alone(workspace, chosen, at) if respect_pauses else set()
+    quarantined = [target for target in chosen if target.tenant_id in alone]
+    chosen = [target for target in chosen if target.tenant_id not in alone]
     size = settings.limits.shard_size
     return Plan(
+        at=at,
         shards=[Shard(start // size, chosen[start : start + size]) for start in range(0, len(chosen), size)],
         excluded=excluded,
         unlisted=[target for tenant_id, target in unlisted.items() if tenant_id not in targets],
+        quarantined=quarantined,
+        paused=[connection.name for connection in settings.connections if connection.paused],
         problems=[problem.line for problem in problems],
     )
 
@@ -122,6 +146,19 @@ def _add_known(
 def _is_excluded(settings: Settings, target: TenantTarget) -> bool:
     excluded = {entry.strip().lower() for entry in settings.selection_for(target.connection).exclude_tenants}
     return bool(excluded & {target.tenant_id.lower(), (target.default_domain or "").lower()} - {""})
+
+
+def _refuse_paused(settings: Settings, tenants: Sequence[str], known: dict[str, Known]) -> None:
+    """Whoever names a tenant of a paused connection is told so."""
+    paused = {connection.name for connection in settings.connections if connection.paused}
+    wanted = {tenant.strip().lower() for tenant in tenants}
+    for tenant_id, facts in known.items():
+        target = TenantTarget(tenant_id=tenant_id, connection=str(facts["connection"]), kind="partner")
+        if facts["connection"] in paused and wanted & _names_of(target, facts):
+            raise ConfigError(
+                f"the connection {facts['connection']!r} is paused",
+                remedy=f'Run `o365-etl disconnect "{facts["connection"]}" --resume`, then sync.',
+            )
 
 
 def _narrow(

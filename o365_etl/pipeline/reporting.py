@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from o365_etl.errors import NotFoundError
+from o365_etl.pipeline import queueing
 from o365_etl.pipeline.naming import find_tenant
 from o365_etl.pipeline.workspace import Workspace, query
 
@@ -20,7 +21,8 @@ def tenants(workspace: Workspace) -> list[Row]:
     """`sync.tenants`, failing ones first."""
     return query(
         workspace,
-        "SELECT tenant_id, display_name, status, error_code, remedy, last_ok_at, as_of, connection, streams"
+        "SELECT tenant_id, display_name, status, error_code, remedy, last_ok_at, as_of, connection, streams,"
+        " failing_since, next_try_at"
         " FROM sync.tenants"
         " ORDER BY array_position(['failed', 'partial', 'not_consented', 'quarantined', 'excluded', 'ok'], status),"
         " display_name, tenant_id",
@@ -93,7 +95,7 @@ def summary(workspace: Workspace) -> Row:
 
 
 def status(workspace: Workspace) -> Row:
-    """Connections with their last sync, and every tenant's state."""
+    """Connections, what is to come, the last syncs, and every tenant's state."""
     runs = workspace.state.runs(limit=10)
     known = tenants(workspace) if workspace.published.is_file() else []
     connections = []
@@ -103,14 +105,15 @@ def status(workspace: Workspace) -> Row:
             {
                 "name": connection.name,
                 "kind": connection.kind,
+                "paused": connection.paused,
                 "tenants_ok": sum(1 for row in own if row["status"] == "ok"),
                 "tenants_not_ok": sum(1 for row in own if row["status"] not in ("ok", "excluded")),
             }
         )
     return {
         "connections": connections,
-        "schedule": {"cron": workspace.settings.schedule.cron, "timezone": workspace.settings.schedule.timezone},
-        "last_sync": runs[0] if runs else None,
+        **queueing.outlook(workspace),
+        "last_sync": next((run for run in runs if run["status"] != "queued"), None),
         "runs": runs,
         "tenants": [{**row, "streams": json.loads(row["streams"] or "{}")} for row in known],
     }

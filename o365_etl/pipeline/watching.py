@@ -5,6 +5,7 @@ Findings carry tenant ids, product ids, counts and remedies; never personal data
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -56,14 +57,34 @@ def concealed_reports(workspace: Workspace) -> Finding:
     return finding if finding.passed else Finding(False, finding.markdown + place, finding.numbers)
 
 
+def rights_not_least(workspace: Workspace) -> Finding:
+    """Tenants whose consent lacks a permission that a stream needs, or grants more than is needed."""
+    with workspace.tables() as db:
+        found = db.rows(
+            "SELECT tenant_id, missing_permissions, excess_permissions FROM sync.tenants"
+            " WHERE missing_permissions <> '[]' OR excess_permissions <> '[]' ORDER BY ALL"
+        )
+    rows = [(row[0], *(", ".join(json.loads(cell or "[]")) for cell in row[1:])) for row in found]
+    finding = _finding(rows, ("tenant", "missing", "not needed"), "tenants with other rights than needed")
+    mend = "\n\n`o365-etl doctor` says what each is for and how to mend it."
+    return finding if finding.passed else Finding(False, finding.markdown + mend, finding.numbers)
+
+
 def unknown_skus(workspace: Workspace) -> Finding:
-    """Products without a name in the catalogue."""
+    """Products without a name in the catalogue, and how to give them one."""
     with workspace.tables() as db:
         rows = db.rows(
-            "SELECT sku_id, any_value(sku_part_number), count(DISTINCT tenant_id), sum(consumed)::BIGINT"
-            " FROM m365.licenses WHERE NOT is_known_sku GROUP BY sku_id ORDER BY ALL"
+            "SELECT sku_id, coalesce(sku_part_number, 'not told'), tenants, users,"
+            " coalesce(consumed::VARCHAR, 'not told'), strftime(first_seen_at, '%Y-%m-%d')"
+            " FROM m365.unknown_skus ORDER BY ALL"
         )
-    return _finding(rows, ("product id", "part number", "tenants", "licenses in use"), "unknown products")
+    heads = ("product id", "part number", "tenants", "users", "licenses in use", "first seen")
+    finding = _finding(rows, heads, "unknown products")
+    mend = (
+        "\n\nThey show their part number until Microsoft's list names them; to name one yourself, write"
+        ' `"product id" = "name"` below `[catalogue.names]`.'
+    )
+    return finding if finding.passed else Finding(False, finding.markdown + mend, finding.numbers)
 
 
 def fallen_rows(workspace: Workspace) -> Finding:

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from o365_etl.simulator.transport import Request, Response
 
-Service = Literal["graph", "login", "itglue", "report"]
+Service = Literal["graph", "login", "itglue", "report", "download"]
 Kind = Literal[
     "throttle",  # 429 with `retry_after`: "1", "0.249", None for none, "date+2" for the HTTP-date two seconds from now
     "status",  # `status` with the body that goes with it: 502 is HTML, 504 is empty

@@ -207,6 +207,8 @@ class SimTenant:
     `domains` left empty become `NAME.onmicrosoft.com` and `NAME.example`; `skus` left empty are counted from the
     users' licenses; `premium` None means: as the SKUs say. `listed_in` says where the partner sees the tenant.
     `direct` gives the tenant an application of its own (a `direct` connection) with the state `secret_state`.
+    `refusal` is the AADSTS number that every sign-in to the tenant is refused with, one that `sign_in` knows.
+    `clock_ahead` is by how many seconds the clock of the tenant's sign-in is ahead of this machine's.
     """
 
     display_name: str
@@ -225,6 +227,8 @@ class SimTenant:
     roles: tuple[str, ...] = READER_ROLES
     consented: bool = True
     secret_state: Literal["ok", "expired", "wrong"] = "ok"
+    refusal: int | None = None
+    clock_ahead: float = 0.0
     premium: bool | None = None
     concealed: bool = False
     report_columns: Literal[15, 16, 17] = 17

@@ -15,7 +15,9 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -30,12 +32,40 @@ from o365_etl.simulator.model import SimTenant, stable_id
 from o365_etl.simulator.transport import Request, Response
 
 TOKEN_LIFETIME = 3599
+_UNTIMELY = "is not within its valid time range"
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DOMAIN = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
 _TOKEN_PATH = re.compile(r"/([^/]+)/oauth2/v2\.0/token")
 _OPENID_PATH = re.compile(r"/([^/]+)/v2\.0/\.well-known/openid-configuration")
 _KEYS_PATH = re.compile(r"/([^/]+)/discovery/v2\.0/keys")
+
+
+# Refusals that a tenant can be told to answer with (`SimTenant.refusal`): AADSTS number → the answer for a client id.
+_OF_A_TENANT: Mapping[int, Callable[[str], SignInRefused]] = {
+    700016: lambda client_id: SignInRefused(
+        400,
+        "unauthorized_client",
+        700016,
+        f"Application with identifier '{client_id}' was not found in the directory. This can happen if the "
+        "application has not been installed by the administrator of the tenant or consented to by any user in the "
+        "tenant.",
+    ),
+    50194: lambda client_id: SignInRefused(
+        400,
+        "invalid_request",
+        50194,
+        f"Application '{client_id}' is not configured as a multi-tenant application. Usage of the /common endpoint is "
+        "not supported for such applications created after '10/15/2018'. Use a tenant-specific endpoint or configure "
+        "the application to be multi-tenant.",
+    ),
+    650051: lambda client_id: SignInRefused(
+        400,
+        "invalid_client",
+        650051,
+        f"The service principal name of the application '{client_id}' is already present for the tenant.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -93,11 +123,15 @@ class SignInService:
         return tenant.tenant_id if tenant else None
 
     def respond(self, request: Request) -> Response:
-        """Answer one request."""
+        """Answer one request, by the clock of its tenant."""
+        tenant = self._estate.find_tenant(self.tenant_of(request) or "")
         try:
-            return self._route(request)
+            response = self._route(request)
         except SignInRefused as refused:
-            return _refusal(refused, request)
+            response = _refusal(refused, request)
+        if tenant is not None and tenant.clock_ahead:
+            response.headers["Date"] = formatdate(time.time() + tenant.clock_ahead, usegmt=True)
+        return response
 
     def _route(self, request: Request) -> Response:
         path = request.path
@@ -161,6 +195,8 @@ class SignInService:
             text = f"The app requested an unsupported grant type '{form.get('grant_type', '')}'."
             raise SignInRefused(400, "unsupported_grant_type", 70003, text)
         app = self._app(form.get("client_id", ""), tenant)
+        if tenant.refusal is not None:
+            raise _OF_A_TENANT[tenant.refusal](app.client_id)
         self._authenticate(app, tenant, form, name)
         if form.get("scope") != self._scope:
             resource = form.get("scope", "").removesuffix("/.default")
@@ -193,7 +229,9 @@ class SignInService:
             if form.get("client_assertion_type") != _ASSERTION_TYPE:
                 raise SignInRefused(400, "invalid_request", 900144, "The assertion type is missing or unknown.")
             endpoint = f"{self._base}/{name}/oauth2/v2.0/token"
-            problem = check_assertion(form["client_assertion"], app, endpoint)
+            problem = check_assertion(form["client_assertion"], app, endpoint, time.time() + tenant.clock_ahead)
+            if problem == _UNTIMELY:
+                raise SignInRefused(401, "invalid_client", 700024, f"Client assertion {problem}.")
             if problem:
                 text = f"Client assertion failed signature validation or is not acceptable: {problem}."
                 raise SignInRefused(401, "invalid_client", 700027, text)
@@ -239,8 +277,11 @@ class SignInService:
         return _json(200, body)
 
 
-def check_assertion(assertion: str, app: App, endpoint: str) -> str | None:
-    """What is wrong with a client assertion (PS256 with x5t#S256, RS256 with x5t); None if nothing is."""
+def check_assertion(assertion: str, app: App, endpoint: str, at: float | None = None) -> str | None:
+    """What is wrong `at` this time (now) with a client assertion (PS256 with x5t#S256, RS256 with x5t); None if nothing
+    is.
+    """
+    at = time.time() if at is None else at
     if app.certificate is None:
         return "no certificate is registered"
     try:
@@ -260,8 +301,8 @@ def check_assertion(assertion: str, app: App, endpoint: str) -> str | None:
         return "the audience is not the token endpoint"
     if claims.get("iss") != app.client_id or claims.get("sub") != app.client_id:
         return "issuer or subject is not the application"
-    if not float(claims.get("nbf", 0)) - 300 <= time.time() < float(claims.get("exp", 0)):
-        return "it is not within its valid time range"
+    if not float(claims.get("nbf", 0)) - 300 <= at < float(claims.get("exp", 0)):
+        return _UNTIMELY
     return None
 
 

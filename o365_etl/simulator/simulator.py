@@ -19,6 +19,7 @@ from o365_etl.simulator.graph_reports import ReportDownloads
 from o365_etl.simulator.graph_service import GraphService
 from o365_etl.simulator.itglue_service import ItGlueBehaviour, ItGlueService
 from o365_etl.simulator.model import SimTenant, stable_id
+from o365_etl.simulator.product_list import PRODUCT_LIST_PATH, ProductList
 from o365_etl.simulator.sign_in import App, SignInService
 from o365_etl.simulator.transport import HttpsServer, Request, Response
 
@@ -85,6 +86,7 @@ class Simulator:
         self._lock = threading.Lock()
         self._servers: list[HttpsServer] = []
         self.reports = ReportDownloads(estate)
+        self.product_list = ProductList()
 
     def __enter__(self) -> Simulator:
         context = self._certificates.server_context()
@@ -107,9 +109,13 @@ class Simulator:
 
         graph_server.start(answer_first)
         itglue_server.start(lambda request: self._answer("itglue", lambda _: None, itglue.respond, request))
-        report_server.start(
-            lambda request: self._answer("report", self.reports.tenant_of, self.reports.respond, request)
-        )
+
+        def answer_download(request: Request) -> Response:
+            if request.raw_path == PRODUCT_LIST_PATH:
+                return self._answer("download", lambda _: None, self.product_list.respond, request)
+            return self._answer("report", self.reports.tenant_of, self.reports.respond, request)
+
+        report_server.start(answer_download)
         return self
 
     def __exit__(
@@ -134,6 +140,11 @@ class Simulator:
     def itglue_url(self) -> str:
         """The origin of IT Glue."""
         return self._servers[1].url
+
+    @property
+    def product_list_url(self) -> str:
+        """The address of the published list of products."""
+        return f"{self._servers[2].url}{PRODUCT_LIST_PATH}"
 
     @property
     def ca_bundle(self) -> Path:
@@ -178,6 +189,9 @@ class Simulator:
             "",
             "[tls]",
             f"ca_bundle = {_quoted(self.ca_bundle.resolve())}",
+            "",
+            "[catalogue]",
+            f"url = {_quoted(self.product_list_url)}",
         ]
         partner = self.partner
         lines += self._connection("partner", "partner", partner.tenant_id, partner.client_id, partner.client_secret)

@@ -199,7 +199,9 @@ def _read_body(stream: BufferedReader, headers: Mapping[str, str]) -> bytes:
 def _write(connection: socket.socket, request: Request, response: Response, keep: bool) -> None:
     body = response.body
     phrase = _PHRASES.get(response.status, "Unknown")
-    lines = [f"HTTP/1.1 {response.status} {phrase}", f"Date: {formatdate(usegmt=True)}"]
+    lines = [f"HTTP/1.1 {response.status} {phrase}"]
+    if "Date" not in response.headers:
+        lines.append(f"Date: {formatdate(usegmt=True)}")
     lines += [f"{name}: {value}" for name, value in response.headers.items()]
     chunked = response.chunked and response.damage is None and bool(body) and request.method != "HEAD"
     if chunked:

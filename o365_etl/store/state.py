@@ -1,5 +1,5 @@
 """The state store: what cannot be computed again. Its syncs, their log and what is pruned of it are here; decisions,
-links, approvals, intents and leavers are each a module `state_*` of its own.
+links, approvals, intents, leavers, requests, quarantine and alerts are each a module `state_*` of its own.
 
 A SQLite file `{data_dir}/state.sqlite` by default, any SQLAlchemy URL instead. Small, transactional, used by several
 processes at once.
@@ -20,12 +20,15 @@ import sqlalchemy as sa
 
 from o365_etl.errors import LocalError
 from o365_etl.store import state_schema as schema
+from o365_etl.store.state_alerts import Alerts
 from o365_etl.store.state_approvals import Approvals
 from o365_etl.store.state_database import Database, Row
 from o365_etl.store.state_decisions import Decisions
 from o365_etl.store.state_intents import Intents
 from o365_etl.store.state_leavers import Leavers
 from o365_etl.store.state_links import Links
+from o365_etl.store.state_quarantine import Quarantine
+from o365_etl.store.state_requests import Requests
 from o365_etl.tables import TABLES
 
 # Without their number: it is their order, and not part of the public shape.
@@ -68,6 +71,21 @@ class StateStore:
     def leavers(self) -> Leavers:
         """Who left, since when."""
         return Leavers(self._database)
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """What people were told, or are to be told."""
+        return Alerts(self._database)
+
+    @cached_property
+    def requests(self) -> Requests:
+        """The syncs that were asked for."""
+        return Requests(self._database)
+
+    @cached_property
+    def quarantine(self) -> Quarantine:
+        """Tenants that fail until a person mends something."""
+        return Quarantine(self._database)
 
     # --- syncs
 
@@ -128,8 +146,11 @@ class StateStore:
         return run_ids
 
     def runs(self, limit: int = 100) -> list[Row]:
-        """The latest runs, newest first, in the columns of `sync.runs`; `counts` is a dict."""
-        return self._database.rows(sa.select(*_RUN).order_by(schema.runs.c.number.desc()).limit(limit))
+        """The latest runs, newest first, in the columns of `sync.runs`; `counts` is a dict. Before them stands what is
+        queued, whatever the limit: its request id is the run id, and it has not started.
+        """
+        runs = self._database.rows(sa.select(*_RUN).order_by(schema.runs.c.number.desc()).limit(limit))
+        return [_queued(request) for request in reversed(self.requests.open())] + runs
 
     # --- log
 
@@ -175,9 +196,11 @@ class StateStore:
         return self._database.rows(query.order_by(columns.entry_id.desc()).limit(limit))[::-1]
 
     def runs_table(self) -> pa.Table:
-        """All runs in the shape of `sync.runs`, oldest first."""
-        query = sa.select(schema.runs).order_by(schema.runs.c.number)
-        return self._database.table(query, TABLES["sync.runs"].arrow_schema())
+        """All runs in the shape of `sync.runs`, oldest first, and after them what is queued."""
+        shape = TABLES["sync.runs"].arrow_schema()
+        runs = self._database.table(sa.select(schema.runs).order_by(schema.runs.c.number), shape)
+        queued = [_queued(request) | {"counts": "{}"} for request in self.requests.open()]
+        return pa.concat_tables([runs, pa.Table.from_pylist(queued, schema=shape)])
 
     def log_table(self) -> pa.Table:
         """The whole log in the shape of `sync.log`, oldest first."""
@@ -188,7 +211,8 @@ class StateStore:
 
     def prune(self, before: datetime) -> dict[str, int]:
         """Delete what ended before this time: log entries, finished changes, approvals that are not open any more, and
-        finished syncs; how many of each. Decisions, links, places, leavers and what is still open stay for ever.
+        finished syncs with the requests they answered; how many of each. Decisions, links, places, leavers and what is
+        still open stay for ever.
         """
         ended = {
             "log": (schema.log, schema.log.c.at < before),
@@ -197,10 +221,23 @@ class StateStore:
             "runs": (schema.runs, schema.runs.c.ended_at < before),
         }
         with self._database.writing() as connection:
+            connection.execute(sa.delete(schema.requests).where(schema.requests.c.closed_at < before))
             return {
                 name: connection.execute(sa.delete(table).where(is_old)).rowcount
                 for name, (table, is_old) in ended.items()
             }
+
+
+def _queued(request: Row) -> Row:
+    """A request in the columns of `sync.runs`."""
+    unknown = dict.fromkeys(("started_at", "ended_at", "tenants_ok", "tenants_failed"))
+    return {
+        "run_id": request["request_id"],
+        "trigger": request["trigger"],
+        "status": "queued",
+        "counts": {},
+        **unknown,
+    }
 
 
 def _entry(entry: Mapping[str, Any], run_id: str | None) -> Row:

@@ -207,7 +207,8 @@ quarantine = sa.Table(
     sa.Column("credential", sa.Text, nullable=False),
 )
 
-# What people were told, or are to be told: `state` is raised or over, `sent_at` NULL until the message went out.
+# What people were told, or are to be told: `state` is raised, seen (not told yet) or over, `sent_at` NULL until the
+# message went out. A row of kind `debt` is what one target still has to get.
 alerts = sa.Table(
     "alerts",
     METADATA,

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from o365_etl.normalise import normalise
 from o365_etl.transform.answers import Page, PrepaidUnits, SubscribedSku, Subscription
-from o365_etl.transform.catalogue import catalogue, is_unpaid, product_name
+from o365_etl.transform.catalogue import Catalogue
 from o365_etl.transform.columns import parse_time, rows_to_table
 from o365_etl.transform.decode import decode_all
 
@@ -42,7 +42,9 @@ class License(msgspec.Struct, frozen=True):
     plan_ids: frozenset[str]
 
 
-def tenant_licenses(skus: Iterable[bytes], subscriptions: Iterable[bytes]) -> Mapping[str, License]:
+def tenant_licenses(
+    skus: Iterable[bytes], subscriptions: Iterable[bytes], catalogue: Catalogue
+) -> Mapping[str, License]:
     """The tenant's products by id, from the answers of `/subscribedSkus` and `/directory/subscriptions`."""
     by_sku: dict[str, list[Subscription]] = defaultdict(list)
     for subscriptions_page in decode_all(subscriptions, Page[Subscription]):
@@ -54,11 +56,11 @@ def tenant_licenses(skus: Iterable[bytes], subscriptions: Iterable[bytes]) -> Ma
         for sku in page.value or ():
             if sku.sku_id:
                 sku_id = sku.sku_id.lower()
-                licenses[sku_id] = _license(sku_id, sku, by_sku[sku_id])
+                licenses[sku_id] = _license(sku_id, sku, by_sku[sku_id], catalogue)
     return licenses
 
 
-def _license(sku_id: str, sku: SubscribedSku, subscriptions: list[Subscription]) -> License:
+def _license(sku_id: str, sku: SubscribedSku, subscriptions: list[Subscription], catalogue: Catalogue) -> License:
     part_number = " ".join(sku.sku_part_number.split()) if sku.sku_part_number else None
     is_for_users = sku.applies_to is None or normalise(sku.applies_to) != "company"
     is_trial = bool(subscriptions) and all(subscription.is_trial for subscription in subscriptions)
@@ -71,7 +73,7 @@ def _license(sku_id: str, sku: SubscribedSku, subscriptions: list[Subscription])
     return License(
         sku=sku,
         part_number=part_number,
-        is_recommended=is_for_users and not is_trial and not is_unpaid(sku_id, part_number),
+        is_recommended=is_for_users and not is_trial and not catalogue.is_unpaid(sku_id, part_number),
         renews_at=min(renewals, default=None),
         plan_ids=frozenset(
             plan.service_plan_id.lower()
@@ -81,9 +83,8 @@ def _license(sku_id: str, sku: SubscribedSku, subscriptions: list[Subscription])
     )
 
 
-def license_table(tenant_id: str, licenses: Mapping[str, License]) -> pa.Table:
+def license_table(tenant_id: str, licenses: Mapping[str, License], catalogue: Catalogue) -> pa.Table:
     """`m365.licenses` of one tenant."""
-    known = catalogue()
     rows = []
     for sku_id, license_ in licenses.items():
         sku, units = license_.sku, license_.sku.prepaid_units or PrepaidUnits()
@@ -93,7 +94,7 @@ def license_table(tenant_id: str, licenses: Mapping[str, License]) -> pa.Table:
                 tenant_id,
                 sku_id,
                 license_.part_number,
-                product_name(sku_id, license_.part_number),
+                catalogue.name(sku_id, license_.part_number),
                 sku.capability_status,
                 active,
                 consumed,
@@ -101,7 +102,7 @@ def license_table(tenant_id: str, licenses: Mapping[str, License]) -> pa.Table:
                 units.suspended,
                 units.warning,
                 license_.renews_at,
-                sku_id in known,
+                catalogue.knows(sku_id),
                 license_.is_recommended,
             )
         )

@@ -1,8 +1,8 @@
 """`m365.mailboxes` of one tenant: Microsoft's usage report, joined to the users.
 
 The report is read by header name: its columns drift (15, 16 or 17), start with a byte order mark and may come in any
-order. Where it cannot be read (forbidden, concealed, not offered, not understood) every user with an Exchange plan has
-a row whose figures are NULL with the reason: unknown is never zero.
+order. Where it cannot be read (forbidden, concealed, not offered in this cloud, not understood) every user with an
+Exchange plan has a row whose figures are NULL with the reason: unknown is never zero.
 """
 
 from __future__ import annotations

@@ -17,7 +17,10 @@ ENTRA: Mapping[Cloud, str] = {
     "china": "https://entra.microsoftonline.cn",
 }
 _USER_BLADE = "#view/Microsoft_AAD_UsersAndTenants/UserProfileMenuBlade/~/overview/userId/"
-_is_guid = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+_PARTNER_CENTER = "https://partner.microsoft.com/en-us/dashboard/commerce2/customers"
+_GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_is_guid = re.compile(_GUID).fullmatch
+_is_relationship = re.compile(f"{_GUID}-{_GUID}").fullmatch
 
 
 def tenant_link(cloud: Cloud, tenant_id: str) -> str | None:
@@ -32,3 +35,10 @@ def user_links(cloud: Cloud, tenant_id: str, user_ids: list[str]) -> list[str | 
         return [None] * len(user_ids)
     prefix = f"{tenant}/{_USER_BLADE}"
     return [prefix + user_id if _is_guid(user_id) else None for user_id in user_ids]
+
+
+def relationship_link(cloud: Cloud, tenant_id: str, relationship_id: str) -> str | None:
+    """Opens a GDAP relationship in Partner Center; None for a cloud that has none, or if an id is none."""
+    if cloud != "global" or not _is_guid(tenant_id) or not _is_relationship(relationship_id):
+        return None
+    return f"{_PARTNER_CENTER}/{tenant_id}/adminrelationships/{relationship_id}"

@@ -7,11 +7,11 @@ known type as a person's.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
 
 from o365_etl.config import Selection
 from o365_etl.normalise import normalise
-from o365_etl.transform.catalogue import catalogue, is_unpaid
-from o365_etl.transform.licenses import License
+from o365_etl.transform.catalogue import Catalogue
 
 _RESOURCE_TYPES = frozenset(("room", "equipment"))
 
@@ -38,12 +38,25 @@ def out_of_scope_reason(
     return None
 
 
+class Offered(Protocol):
+    """What has to be known of a product that a tenant holds."""
+
+    @property
+    def part_number(self) -> str | None:
+        """The tenant's word for it."""
+
+    @property
+    def is_recommended(self) -> bool:
+        """Part of the default selection."""
+
+
 class SelectedSkus:
     """Answers whether one of a user's products is selected, each product worked out once per tenant."""
 
-    def __init__(self, selection: Selection, licenses: Mapping[str, License]) -> None:
+    def __init__(self, selection: Selection, licenses: Mapping[str, Offered], catalogue: Catalogue) -> None:
         self._wanted = frozenset(normalise(entry) for entry in selection.skus)
         self._licenses = licenses
+        self._catalogue = catalogue
         self._answers: dict[str, bool] = {}
 
     def any_of(self, sku_ids: Collection[str]) -> bool:
@@ -63,11 +76,11 @@ class SelectedSkus:
 
     def _is_recommended(self, sku_id: str) -> bool:
         license_ = self._licenses.get(sku_id)
-        return license_.is_recommended if license_ else not is_unpaid(sku_id, None)
+        return license_.is_recommended if license_ else not self._catalogue.is_unpaid(sku_id, None)
 
     def _part_number(self, sku_id: str) -> str | None:
         license_ = self._licenses.get(sku_id)
         if license_ is not None and license_.part_number:
             return license_.part_number
-        product = catalogue().get(sku_id)
+        product = self._catalogue.get(sku_id)
         return product.part_number if product else None

@@ -16,6 +16,7 @@ import pyarrow as pa
 from o365_etl.config import Cloud, Selection
 from o365_etl.normalise import normalise
 from o365_etl.transform.answers import Domain, MailboxType, Organization, Page
+from o365_etl.transform.catalogue import Catalogue, shipped
 from o365_etl.transform.columns import rows_to_table, to_table
 from o365_etl.transform.decode import decode_all, decode_map
 from o365_etl.transform.licenses import License, license_table, tenant_licenses
@@ -37,13 +38,14 @@ class TenantContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the answers themselves do not tell.
 
     `stream_reasons` holds the receipt's reason of each stream that is degraded (`{"mailboxes": "concealed"}`);
-    `as_of` is when the tenant was last read completely.
+    `as_of` is when the tenant was last read completely, `catalogue` what products are called.
     """
 
     connection: str
     kind: Literal["partner", "direct"]
     cloud: Cloud
     selection: Selection
+    catalogue: Catalogue = msgspec.field(default_factory=shipped)
     as_of: datetime | None = None
     access_ends_at: datetime | None = None
     stream_reasons: Mapping[str, str | None] = msgspec.field(default_factory=dict)
@@ -65,8 +67,10 @@ def tenant_frames(parts: Parts, certified: Collection[str], context: TenantConte
         frames["m365.domains"] = _domain_table(tenant_id, parts("domains", "domains"))
     licenses: Mapping[str, License] = {}
     if "licenses" in certified:
-        licenses = tenant_licenses(parts("licenses", "subscribed_skus"), parts("licenses", "subscriptions"))
-        frames["m365.licenses"] = license_table(tenant_id, licenses)
+        licenses = tenant_licenses(
+            parts("licenses", "subscribed_skus"), parts("licenses", "subscriptions"), context.catalogue
+        )
+        frames["m365.licenses"] = license_table(tenant_id, licenses, context.catalogue)
     if "users" in certified:
         frames |= _user_frames(tenant_id, parts, certified, context, licenses)
     return frames
@@ -89,11 +93,12 @@ def _user_frames(
             cloud=context.cloud,
             selection=context.selection,
             licenses=licenses,
+            catalogue=context.catalogue,
             mailbox_types=types,
             sign_ins=sign_ins,
         ),
         "m365.user_addresses": address_table(tenant_id, users),
-        "m365.license_assignments": assignment_table(tenant_id, users, licenses),
+        "m365.license_assignments": assignment_table(tenant_id, users, licenses, context.catalogue),
     }
     if "mailboxes" in certified:
         report = parts("mailboxes", "usage_csv")

@@ -15,7 +15,7 @@ import pyarrow as pa
 from o365_etl.config import Cloud, Selection
 from o365_etl.normalise import normalise, person_key
 from o365_etl.transform.answers import AssignmentState, MailboxType, Page, SignIn, User
-from o365_etl.transform.catalogue import product_name
+from o365_etl.transform.catalogue import Catalogue
 from o365_etl.transform.columns import parse_time, to_table
 from o365_etl.transform.decode import decode_all
 from o365_etl.transform.licenses import License
@@ -65,6 +65,7 @@ def user_table(
     cloud: Cloud,
     selection: Selection,
     licenses: Mapping[str, License],
+    catalogue: Catalogue,
     mailbox_types: Mapping[str, MailboxType],
     sign_ins: Mapping[str, datetime | None],
 ) -> pa.Table:
@@ -72,7 +73,7 @@ def user_table(
     ids, rows = list(users), list(users.values())
     guests = [is_guest(user) for user in rows]
     held = [held_skus(user) for user in rows]
-    selected = SelectedSkus(selection, licenses)
+    selected = SelectedSkus(selection, licenses, catalogue)
     unknown = MailboxType()
     reasons = [
         out_of_scope_reason(
@@ -160,7 +161,9 @@ def address_table(tenant_id: str, users: Mapping[str, User]) -> pa.Table:
     return to_table("m365.user_addresses", columns, len(ids))
 
 
-def assignment_table(tenant_id: str, users: Mapping[str, User], licenses: Mapping[str, License]) -> pa.Table:
+def assignment_table(
+    tenant_id: str, users: Mapping[str, User], licenses: Mapping[str, License], catalogue: Catalogue
+) -> pa.Table:
     """`m365.license_assignments` of one tenant."""
     columns: dict[str, list[str | None]] = {
         name: [] for name in ("user_id", "sku_id", "assigned_by", "product_name", "state", "error")
@@ -170,7 +173,7 @@ def assignment_table(tenant_id: str, users: Mapping[str, User], licenses: Mappin
         for (sku_id, assigned_by), state in _assignments(user):
             if sku_id not in names:
                 license_ = licenses.get(sku_id)
-                names[sku_id] = product_name(sku_id, license_.part_number if license_ else None)
+                names[sku_id] = catalogue.name(sku_id, license_.part_number if license_ else None)
             columns["user_id"].append(user_id)
             columns["sku_id"].append(sku_id)
             columns["assigned_by"].append(assigned_by)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from o365_etl.config import Connection, SecretRef, Settings
 from o365_etl.errors import ConfigError, SignInError, TransientError
@@ -91,6 +93,18 @@ def test_a_bad_pem_file_is_a_configuration_error(certificates: Path, spoil: Call
     with pytest.raises(ConfigError, match=words) as caught:
         certificate(spoil(ordered), "connections['x'].certificate")
     assert "connections['x'].certificate" in str(caught.value)
+
+
+def test_a_key_that_signs_no_assertion_is_a_configuration_error() -> None:
+    """Microsoft's assertions are signed with RSA; a key of another kind is named before anybody is asked."""
+    pem = (
+        ec.generate_private_key(ec.SECP256R1())
+        .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        .decode()
+        + "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
+    )
+    with pytest.raises(ConfigError, match="RSA"):
+        certificate(pem, "connections['x'].certificate")
 
 
 def test_a_certificate_of_another_key_is_refused(certificates: Path, tmp_path: Path) -> None:
@@ -227,6 +241,8 @@ def test_the_partners_own_tenant_signs_in_with_its_own_code(rig: Begin) -> None:
         (700027, "certificate_unknown"),
         (7000229, "not_consented"),
         (65001, "not_consented"),
+        (650051, "not_consented"),
+        (50194, "single_tenant"),
         (700016, "not_consented"),
         (90002, "tenant_not_found"),
         (900023, "tenant_invalid"),
@@ -246,6 +262,30 @@ def test_every_refusal_has_its_word(number: int, code: str, form: str) -> None:
     assert isinstance(error, SignInError)
     assert error.code == code
     assert error.remedy
+
+
+@pytest.mark.parametrize("number", [7000229, 65001, 650051, 700016])
+def test_a_missing_consent_says_that_it_takes_minutes(number: int) -> None:
+    """Whoever consented a minute ago is answered the same: the remedy says to wait and to run doctor."""
+    error = sign_in_error({"error_codes": [number]}, "https://consent", own_tenant=False)
+
+    assert "https://consent " in error.remedy
+    assert "a few minutes" in error.remedy
+    assert "o365-etl doctor" in error.remedy
+
+
+@pytest.mark.parametrize("number", [700016, 50194])
+def test_an_application_for_one_tenant_alone_is_suspected(number: int) -> None:
+    """A customer's tenant that does not know the application may never be able to: what to change is named."""
+    assert "multiple Entra ID tenants" in sign_in_error({"error_codes": [number]}, "", own_tenant=False).remedy
+
+
+@pytest.mark.parametrize("refusal", [700016, 50194, 650051])
+def test_a_tenant_that_refuses_every_sign_in(rig: Begin, refusal: int) -> None:
+    """What the numbers mean over the wire: no consent yet is no failure, an application of one tenant is."""
+    result = rig(SimTenant("Contoso", users=people(1), refusal=refusal)).read()
+
+    assert result.status == ("failed" if refusal == 50194 else "not_consented")
 
 
 @pytest.mark.parametrize("body", [{"error_codes": [90033]}, {"error": "temporarily_unavailable"}])

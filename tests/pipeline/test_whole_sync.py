@@ -108,6 +108,23 @@ def test_an_incomplete_read_is_never_taken_for_the_truth(start: Start, contoso: 
     assert world.rows("SELECT bool_or(is_stale) FROM m365.tenants") == [(False,)]
 
 
+def test_a_sync_in_which_every_tenant_fails_keeps_everything(start: Start, contoso: Estate) -> None:
+    """Nobody can be read: the sync ends all the same, and concludes nothing from that."""
+    world = start(contoso)
+    world.sync()
+    kept = ("FROM m365.users", "FROM match.organizations", "FROM match.contacts", "FROM compare.contacts")
+    before = {sql: sorted(map(str, world.rows(sql))) for sql in kept}
+    for tenant in contoso.tenants:
+        tenant.consented = False
+    done = world.sync()
+
+    assert done.read == 0
+    assert {status for status, _ in statuses(world).values()} == {"not_consented"}
+    assert world.rows("SELECT DISTINCT is_stale FROM m365.tenants") == [(True,)]
+    assert {sql: sorted(map(str, world.rows(sql))) for sql in kept} == before
+    assert world.rows("SELECT count(*) FROM sync.changes WHERE action = 'deactivate'") == [(0,)]
+
+
 def test_zero_users_are_not_believed(start: Start, contoso: Estate) -> None:
     """A tenant that answers without users although it had some is partial, and keeps them."""
     world = start(contoso)

@@ -11,7 +11,6 @@ import pytest
 from landed import ANNA, E3, FLOW_FREE, STREAMS, TENANT, frames, page, rows, user
 
 from o365_etl.config import Selection
-from o365_etl.transform.catalogue import catalogue
 from o365_etl.transform.scope import out_of_scope_reason
 
 UNKNOWN = "d0000000-0000-4000-8000-000000000001"
@@ -73,17 +72,6 @@ def test_which_products_are_recommended(sku: dict[str, Any], trial: list[Any] | 
     """Those for users that are neither free, viral nor trial; what is not known to be one of these is none."""
     subscriptions = [{"skuId": sku["skuId"], "isTrial": each} for each in trial or ()]
     assert license_of(sku, subscriptions)["is_recommended"] is recommended
-
-
-def test_catalogue_is_keyed_by_lower_case_ids() -> None:
-    """Every product has a name, a part number and one of the four kinds."""
-    products = catalogue()
-    assert len(products) >= 89
-    for sku_id, known in products.items():
-        assert sku_id == known.sku_id == sku_id.lower()
-        assert known.name
-        assert known.part_number
-        assert known.kind in ("paid", "free", "viral", "trial")
 
 
 def scope(
