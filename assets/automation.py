@@ -63,6 +63,8 @@ def _schedule(settings: Settings) -> dg.ScheduleDefinition:
 
 def _sync_by_the_clock(context: dg.ScheduleEvaluationContext) -> Answer:
     def answer(workspace: Workspace) -> Answer:
+        if first := queueing.first_sync(workspace):
+            return dg.SkipReason(f"The first sync is queued for {first['due_at']:%Y-%m-%d %H:%M} UTC.")
         if reason := _at_work(context.instance, workspace):
             return dg.SkipReason(reason)
         at = context.scheduled_execution_time.astimezone(UTC).isoformat()

@@ -45,6 +45,15 @@ def queue(
     return requests.find(request_id) or {}
 
 
+def first_sync(workspace: Workspace) -> Row | None:
+    """What `connect` queued, as long as nothing was synced yet: until it is due a person chooses what to sync, and the
+    clock must not forestall him.
+    """
+    if any(run["status"] != "queued" for run in workspace.state.runs(limit=1)):
+        return None
+    return next((row for row in workspace.state.requests.open() if row["trigger"] == "connect"), None)
+
+
 def unknown_tenants(workspace: Workspace, tenants: Sequence[str]) -> list[str]:
     """Those of these names that no tenant has that was read so far; a sync may still find them."""
     if not workspace.published.is_file():

@@ -98,6 +98,15 @@ def test_a_tick_asks_for_a_sync_that_respects_pauses(world: World, instance: dg.
     assert request.tags["o365_etl/trigger"] == "schedule"
 
 
+def test_the_clock_does_not_forestall_the_first_sync(world: World, instance: dg.DagsterInstance) -> None:
+    """Until the first sync is due a person chooses what to sync; once something was synced, the clock counts."""
+    queueing.queue(world.workspace, trigger="connect", who="lead", minutes=60)
+    assert "first sync" in strike(instance).skip_message
+
+    world.sync()
+    assert strike(instance).run_requests
+
+
 def test_no_sync_while_another_is_on_its_way_or_holds_the_lock(world: World, instance: dg.DagsterInstance) -> None:
     """Neither by the clock nor because somebody asked; what was asked for waits and is not lost."""
     ask(world)

@@ -170,7 +170,7 @@ def test_decisions_ask_for_a_rematch_once(start: Start, contoso: Estate, monkeyp
     sensor = defs().resolve_sensor_def("decided")
 
     def look(cursor: str | None) -> tuple[int, str | None]:
-        with dg.build_sensor_context(cursor=cursor) as context:
+        with dg.instance_for_test() as instance, dg.build_sensor_context(instance, cursor=cursor) as context:
             found = sensor.evaluate_tick(context)
             return len(found.run_requests or []), found.cursor
 
