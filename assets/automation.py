@@ -84,6 +84,8 @@ def requested(context: dg.SensorEvaluationContext) -> Answer:
     """One run at a time: what is due stays queued until nothing else is at work."""
 
     def answer(workspace: Workspace) -> Answer:
+        # Here because it is looked at most often: a lost run holds up rematches as well.
+        _report_lost_runs(context.instance, workspace)
         due = workspace.state.requests.due(now())
         if not due:
             return dg.SkipReason("Nothing that was asked for is due." + _missing_schedule(context, workspace))
@@ -130,7 +132,8 @@ def decided(context: dg.SensorEvaluationContext) -> Answer:
         if context.cursor is not None and (run := _unfinished(context.instance, "rematch")):
             # Many decisions in a row are one rematch after the one that is on its way.
             return dg.SkipReason(f"the rematch {run.run_id} is {run.status.value.lower()}")
-        is_first, _ = context.cursor is None, context.update_cursor(latest)
+        is_first = context.cursor is None
+        context.update_cursor(latest)
         if is_first:
             return dg.SkipReason("The first look: from now on decisions count.")
         return dg.RunRequest(f"decision-{latest}", tags={TRIGGER_TAG: "decision"})

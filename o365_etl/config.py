@@ -324,6 +324,8 @@ class Schedule(_Section):
     @field_validator("cron")
     @classmethod
     def _readable(cls, value: str) -> str:
+        if len(value.split()) != 5:
+            raise ValueError("is no cron expression of five fields")
         try:
             CronSim(value, datetime.now(UTC))
         except CronSimError as error:
@@ -420,6 +422,8 @@ class Settings(_Section):
         """Raise `ConfigError` for the first secret, certificate or CA bundle that cannot be read."""
         self.itglue.api_key.read("itglue.api_key")
         for index, connection in enumerate(self.connections):
+            if connection.paused:
+                continue  # perhaps because its secret is gone
             if connection.client_secret is not None:
                 connection.client_secret.read(f"connections[{index}].client_secret")
             if connection.certificate is not None:

@@ -90,6 +90,7 @@ def test_the_file_is_found_by_option_variable_then_folder(tmp_path: Path, monkey
         ("[itglue]", "[limits]\nthreads = 0\n[itglue]", ["limits.threads"]),
         ("[itglue]", '[schedule]\ncron = "hourly"\n[itglue]', ["schedule.cron", "five fields"]),
         ("[itglue]", '[schedule]\ncron = "0 25 * * *"\n[itglue]', ["schedule.cron"]),
+        ("[itglue]", '[schedule]\ncron = "0 0 25 * * *"\n[itglue]', ["schedule.cron", "five fields"]),
         ("[itglue]", '[schedule]\ncron = "0 0 31 2 *"\n[itglue]', ["schedule.cron"]),
         ("[itglue]", '[schedule]\ntimezone = "Mars/Olympus"\n[itglue]', ["schedule.timezone", "Mars/Olympus"]),
         ("[itglue]", '[catalogue.names]\nSPB = "x"\n[itglue]', ["catalogue.names", "SPB", "GUID"]),
@@ -185,3 +186,12 @@ def test_a_missing_ca_bundle_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 
     with pytest.raises(ConfigError, match=r"tls\.ca_bundle.*no\.pem"):
         settings.check_secrets()
+
+
+def test_a_paused_connection_needs_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be paused because its secret is gone, and must not keep the others from being read."""
+    monkeypatch.setenv("TEST_ITGLUE_KEY", "k")
+    settings = load_settings(write(tmp_path, GOOD))
+    with pytest.raises(ConfigError, match="client_secret"):
+        settings.check_secrets()
+    load_settings(write(tmp_path, GOOD.replace('kind = "partner"', 'kind = "partner"\npaused = true'))).check_secrets()

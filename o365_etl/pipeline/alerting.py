@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from o365_etl.errors import ConfigError
-from o365_etl.pipeline.conditions import Conditions, conditions
+from o365_etl.pipeline.conditions import Condition, Conditions, conditions
 from o365_etl.pipeline.delivery import KINDS, Delivery, Row, ended_text, is_owed, look_at, tenant_of, title_of
 from o365_etl.pipeline.messages import Message, at_once, send, targets
 from o365_etl.pipeline.workspace import Workspace, now
@@ -65,7 +65,7 @@ def look_after_run(workspace: Workspace) -> None:
 
 
 def _look(workspace: Workspace, at: datetime) -> Looked:
-    found = conditions(workspace, at)
+    found = _with_unknown(workspace, conditions(workspace, at))
     wanted = targets(workspace.settings)
     ends = {"run", *(f"tenant:{each}" for each in found.in_order), *(f"brake:{each}" for each in found.names)}
     # Where nobody listens, nothing is still to be told later.
@@ -75,6 +75,24 @@ def _look(workspace: Workspace, at: datetime) -> Looked:
     sent, failed = Delivery(workspace, found, at).to(wanted)
     raised, over = ([row["subject"] for row in rows] for rows in (settled.raised, settled.over))
     return Looked(tuple(raised), tuple(over), sent, failed)
+
+
+def _with_unknown(workspace: Workspace, found: Conditions) -> Conditions:
+    """With the brakes of tenants that cannot be read: there is no plan for them now, so that nobody knows whether the
+    next one will be held. What is unknown is not over.
+    """
+    wrong = {each.subject for each in found.wrong}
+    unread = found.names.keys() - found.in_order
+    text = "Its plan is made anew when the tenant can be read again."
+    held = [
+        Condition(row["subject"], "brake", row["cause"], text, "/plan", tenant_of(row))
+        for row in workspace.state.alerts.rows()
+        if row["state"] == RAISED
+        and row["kind"] == "brake"
+        and tenant_of(row) in unread
+        and row["subject"] not in wrong
+    ]
+    return replace(found, wrong=(*found.wrong, *held))
 
 
 def _log_changes(workspace: Workspace, found: Conditions, raised: Iterable[Row], over: Iterable[Row]) -> None:

@@ -15,25 +15,31 @@ from assets.definitions import defs
 from o365_etl.cli.running import prepare_home
 from o365_etl.simulator import Estate, Fault, SimTenant, SimUser
 from tests.conftest import World
+from tests.receiver import NOT_OURS, Receiver, listen
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 HOURS = (5, 6, 7, 8, 9, 10, 14)
 
 
+@NOT_OURS
 def test_a_day(start: Callable[..., World], contoso: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Consent is taken back at six and given again at noon; another tenant stumbles at nine.
 
-    The failing one is asked at 6, 7, 8 and 10, and found well at 14; the other misses one hour.
+    The failing one is asked at 6, 7, 8 and 10, and found well at 14; the other misses one hour. People are told of the
+    plan that a brake holds, of the failing one, and that it is back: three messages that day.
     """
     failing, stumbling = contoso.tenants
     contoso.tenants.append(SimTenant("Always There", users=[SimUser.person("Eve", "Gray", "alwaysthere.example")]))
     contoso.touch()
     world = start(contoso)
-    world.configure('[schedule]\ncron = "7 * * * *"')
+    receiver = Receiver()
+    receiver.start()
+    world.configure('[schedule]\ncron = "7 * * * *"\n' + listen(world.folder, receiver.address))
     monkeypatch.setenv("O365_ETL_CONFIG", str(world.config))
     loaded = defs()
     schedule, job = loaded.resolve_schedule_def("scheduled_sync"), loaded.resolve_job_def("sync")
     asked: dict[str, list[int]] = {failing.tenant_id: [], stumbling.tenant_id: []}
+    told: dict[int, list[str]] = {}
     seen: dict[str, dict[int, str]] = {failing.tenant_id: {}, stumbling.tenant_id: {}}
     since: set[object] = set()
 
@@ -49,6 +55,7 @@ def test_a_day(start: Callable[..., World], contoso: Estate, monkeypatch: pytest
         instance.delete_run(coming.run_id)
         world.simulator.reset_log()
         assert job.execute_in_process(instance=memory, run_config=request.run_config, tags=request.tags).success
+        told[hour] = receiver.titles[sum(map(len, told.values())) :]
         for tenant_id, hours in asked.items():
             hours += [hour] if world.simulator.count("login", tenant_id) else []
             ((status, failing_since),) = world.rows(
@@ -70,6 +77,7 @@ def test_a_day(start: Callable[..., World], contoso: Estate, monkeypatch: pytest
             sync(hour, instance, memory)
             world.heal()
         runs = memory.get_runs()
+    receiver.stop()
 
     assert asked[failing.tenant_id] == [5, 6, 7, 8, 10, 14]
     expected = dict.fromkeys((6, 7, 8, 10), "not_consented") | {9: "quarantined"}
@@ -81,3 +89,8 @@ def test_a_day(start: Callable[..., World], contoso: Estate, monkeypatch: pytest
     assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS] * len(HOURS)
     assert {(run["trigger"], run["status"]) for run in world.workspace.state.runs()} == {("schedule", "ok")}
     assert world.rows("SELECT count(*) FROM m365.users") == [(5,)]
+    assert {hour: titles for hour, titles in told.items() if titles} == {
+        5: ["o365_etl: a brake holds a plan"],
+        6: ["o365_etl: a tenant waits for consent"],
+        14: ["o365_etl: a tenant is connected"],
+    }

@@ -56,8 +56,11 @@ def test_pauses_double_up_to_a_day() -> None:
 
 def test_every_refusal_of_the_sign_in_counts() -> None:
     """What only a person can mend in the table of refusals is not forgotten here."""
-    assert {code for code, _, _ in aadsts._REFUSALS.values()} <= quarantining.MENDED_BY_PEOPLE
-    assert not quarantining.MENDED_BY_PEOPLE & {"transient", "throttled", "bad_answer", "unavailable", "tls", "local"}
+    # This machine's own clock is wrong for all tenants at once: put right, it must not leave them alone for a day.
+    of_tenants = {code for code, _, _ in aadsts._REFUSALS.values()} - {"clock_off"}
+    assert of_tenants <= quarantining.MENDED_BY_PEOPLE
+    passing = {"transient", "throttled", "bad_answer", "unavailable", "tls", "local", "clock_off"}
+    assert not quarantining.MENDED_BY_PEOPLE & passing
 
 
 def test_a_failing_tenant_is_left_alone_for_longer_and_longer(start: Start, contoso: Estate) -> None:
