@@ -26,7 +26,7 @@ dagster: $(STAMP)  ## The Dagster UI on the demo's runs and assets, with the sim
 test: check  ## The whole test suite, with linters and types
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-all: EXTRAS := dev,msgraph,bench,postgres
+test-all: EXTRAS := dev,msgraph,bench,postgres,keyring
 test-all:  ## As test, with the independent client, PostgreSQL and the second DuckDB
 	rm -f $(STAMP)
 	$(MAKE) $(STAMP) EXTRAS=$(EXTRAS)

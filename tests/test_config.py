@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from o365_etl.config import CLOUDS, Settings, dagster_home, load_settings
+from o365_etl.config import CLOUDS, SecretRef, Settings, dagster_home, load_settings
 from o365_etl.errors import ConfigError
 
 GUID = "11111111-2222-3333-4444-555555555555"
@@ -195,3 +195,30 @@ def test_a_paused_connection_needs_no_secret(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ConfigError, match="client_secret"):
         settings.check_secrets()
     load_settings(write(tmp_path, GOOD.replace('kind = "partner"', 'kind = "partner"\npaused = true'))).check_secrets()
+
+
+def test_a_secret_in_the_keyring_is_read_by_its_service(tmp_path: Path) -> None:
+    """`{ keyring = "SERVICE" }` is the entry of the user `o365_etl`; a missing one is named with the command to run."""
+    keyring = pytest.importorskip("keyring", reason="the extra `keyring` is not installed")
+    backend = pytest.importorskip("keyring.backend")
+    kept: dict[tuple[str, str], str] = {}
+
+    class InMemory(backend.KeyringBackend):  # type: ignore[misc]
+        priority = 1
+
+        def get_password(self, service: str, username: str) -> str | None:
+            return kept.get((service, username))
+
+        def set_password(self, service: str, username: str, password: str) -> None:
+            kept[service, username] = password
+
+    before = keyring.get_keyring()
+    keyring.set_keyring(InMemory())
+    try:
+        keyring.set_password("msp-secret", "o365_etl", " value\n")
+        assert SecretRef(keyring="msp-secret").read("connections[0].client_secret") == "value"
+        with pytest.raises(ConfigError, match="other") as caught:
+            SecretRef(keyring="other").read("connections[0].client_secret")
+        assert "keyring set other o365_etl" in caught.value.remedy
+    finally:
+        keyring.set_keyring(before)
