@@ -3,7 +3,7 @@
     workspace      opens what one installation consists of
     connecting     verify and save a connection (verifying asks) · disconnecting: pause or remove one
     doctor         what a sync would run into: surveying asks a connection · machine · findings: what it means
-    planning       which tenants to read (the plan of what to write is `changing`)
+    targets        which tenants there are · planning: which of them to read (what to write is planned by `changing`)
     catalogue      what products are called, and fetching Microsoft's list of them
     microsoft      read them in shards, load what is certified
     quarantining   who fails until a person mends something, and is left alone for how long

@@ -22,12 +22,10 @@ from o365_etl.pipeline import findings, progress
 from o365_etl.pipeline.findings import KINDS, LEVELS, Finding
 from o365_etl.pipeline.machine import examine_machine, known_tenants
 from o365_etl.pipeline.surveying import Survey, survey
+from o365_etl.pipeline.targets import Known, gathered, is_excluded, names_of
 from o365_etl.pipeline.workspace import Workspace, now
 
 __all__ = ["Finding", "examine"]
-
-# What the published copy says of each tenant seen so far, by id.
-Known = Mapping[str, Mapping[str, str | None]]
 
 
 def examine(workspace: Workspace, tenants: Sequence[str] = (), *, clock: Callable[[], datetime] = now) -> list[Finding]:
@@ -74,46 +72,26 @@ def _awaited(asked: Sequence[Future[TenantAnswer]]) -> list[TenantAnswer]:
 
 
 def _targets(
-    settings: Settings, surveys: Sequence[Survey], known: Known
+    settings: Settings, surveys: Sequence[Survey], known: Mapping[str, Known]
 ) -> tuple[list[TenantTarget], list[TenantTarget]]:
     """The tenants to be asked as a sync would, and those that a complete list of their connection no longer names."""
-    targets: dict[str, TenantTarget] = {}
-    unlisted: dict[str, TenantTarget] = {}
-    # Direct connections last: a tenant configured by itself wins over the partner's listing of it.
-    for each in sorted(surveys, key=lambda each: each.connection.kind == "direct"):
-        if each.listed is None:
-            continue
-        targets.update((target.tenant_id, target) for target in each.listed.targets)
-        for tenant_id, facts in known.items() if each.connection.kind == "partner" else ():
-            if facts["connection"] == each.connection.name and tenant_id not in targets:
-                target = TenantTarget(
-                    tenant_id=tenant_id,
-                    connection=each.connection.name,
-                    kind="partner",
-                    display_name=facts["display_name"],
-                    default_domain=facts["default_domain"],
-                )
-                (unlisted if each.listed.complete else targets)[tenant_id] = target
-    return (
-        [target for target in targets.values() if not _is_excluded(settings, target)],
-        [t for t in unlisted.values() if t.tenant_id not in targets and not _is_excluded(settings, t)],
+    listings = [(each.connection, each.listed) for each in surveys if each.listed is not None]
+    targets, unlisted = (
+        [target for target in found.values() if not is_excluded(settings, target)]
+        for found in gathered(listings, known)
     )
-
-
-def _is_excluded(settings: Settings, target: TenantTarget) -> bool:
-    excluded = {entry.strip().lower() for entry in settings.selection_for(target.connection).exclude_tenants}
-    return bool(excluded & {target.tenant_id.lower(), (target.default_domain or "").lower()} - {""})
+    return targets, unlisted
 
 
 def _narrowed(
     tenants: Sequence[str],
     targets: list[TenantTarget],
     unlisted: list[TenantTarget],
-    known: Known,
+    known: Mapping[str, Known],
     surveys: Sequence[Survey],
 ) -> tuple[list[TenantTarget], list[TenantTarget]]:
     wanted = {tenant.strip().lower() for tenant in tenants}
-    names = {target.tenant_id: _names(target, known) for target in (*targets, *unlisted)}
+    names = {t.tenant_id: names_of(t, known.get(t.tenant_id, {})) for t in (*targets, *unlisted)}
     missing = wanted.difference(*names.values()) if names else wanted
     # Of a connection that could not list its tenants, its own finding says why.
     if missing and all(each.connection.paused or (each.listed and each.listed.complete) for each in surveys):
@@ -127,14 +105,7 @@ def _narrowed(
     )
 
 
-def _names(target: TenantTarget, known: Known) -> set[str]:
-    facts = known.get(target.tenant_id, {})
-    columns = ("display_name", "microsoft_name", "default_domain", "initial_domain")
-    names = [target.tenant_id, target.display_name, target.default_domain, *(facts.get(column) for column in columns)]
-    return {name.strip().lower() for name in names if name}
-
-
-def _name(target: TenantTarget, known: Known) -> str:
+def _name(target: TenantTarget, known: Mapping[str, Known]) -> str:
     name = known.get(target.tenant_id, {}).get("display_name") or target.display_name
     return name or (target.connection if target.kind == "direct" else target.tenant_id)
 
@@ -154,7 +125,7 @@ def _tenant(answer: TenantAnswer, name: str, surveys: Sequence[Survey], at: date
 
 
 def _released(
-    workspace: Workspace, found: Sequence[Finding], answers: Sequence[TenantAnswer], known: Known
+    workspace: Workspace, found: Sequence[Finding], answers: Sequence[TenantAnswer], known: Mapping[str, Known]
 ) -> list[Finding]:
     """Let quarantined tenants go that could be read now: the next sync tries them at once."""
     failing = {finding.tenant_id for finding in found if finding.level == "error"}

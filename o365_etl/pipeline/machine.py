@@ -15,6 +15,7 @@ from pathlib import Path
 
 from o365_etl.errors import BusyError, O365EtlError
 from o365_etl.pipeline.findings import Finding, Level, all_well, is_healthy
+from o365_etl.pipeline.targets import KNOWN_TENANTS, Known
 from o365_etl.pipeline.timetable import cron_of, next_time
 from o365_etl.pipeline.workspace import Workspace, query
 from o365_etl.store.lock import SyncLock
@@ -167,15 +168,10 @@ def _third_time_after(workspace: Workspace, moment: datetime) -> datetime | None
     return time
 
 
-def known_tenants(workspace: Workspace) -> dict[str, dict[str, str | None]]:
+def known_tenants(workspace: Workspace) -> dict[str, Known]:
     """What the published copy says of every tenant seen so far, by id; empty if there is none, or it is damaged."""
     try:
-        rows = query(
-            workspace,
-            "SELECT s.tenant_id, s.status, s.connection, coalesce(t.display_name, s.display_name) AS display_name,"
-            " t.microsoft_name, t.default_domain, t.initial_domain"
-            " FROM sync.tenants s LEFT JOIN m365.tenants t USING (tenant_id)",
-        )
+        rows = query(workspace, KNOWN_TENANTS)
     except O365EtlError:
         return {}  # not there yet, or damaged: `examine_machine` says so
     return {row["tenant_id"]: row for row in rows}

@@ -9,17 +9,15 @@ from datetime import datetime
 import msgspec
 
 from o365_etl.config import Settings
-from o365_etl.errors import ConfigError, O365EtlError
+from o365_etl.errors import ConfigError
 from o365_etl.graph.discovery import discover
-from o365_etl.graph.model import Discovery, TenantTarget
+from o365_etl.graph.model import TenantTarget
 from o365_etl.graph.session import GraphSession
 from o365_etl.pipeline.quarantining import left_alone
+from o365_etl.pipeline.targets import KNOWN_TENANTS, Known, gathered, is_excluded, names_of
 from o365_etl.pipeline.workspace import Workspace, now
 
 log = logging.getLogger(__name__)
-
-# What `sync.tenants` and `m365.tenants` say of one tenant, by column.
-Known = dict[str, str | None]
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -69,26 +67,17 @@ def plan_shards(
         raise ConfigError("no connection is configured", remedy="Add [[connections]]: docs/connect.md.")
     at = at or now()
     known = _known_tenants(workspace)
-    targets: dict[str, TenantTarget] = {}
-    unlisted: dict[str, TenantTarget] = {}
-    problems: list[O365EtlError] = []
+    active = [connection for connection in settings.connections if not connection.paused]
     with GraphSession(settings, threads=settings.limits.threads) as session:
-        # Direct connections last: a tenant configured by itself wins over the partner's listing of it.
-        for connection in sorted(settings.connections, key=lambda c: c.kind == "direct"):
-            if connection.paused:
-                continue
-            found = discover(session, connection)
-            if found.problem is not None:
-                problems.append(found.problem)
-            targets.update((target.tenant_id, target) for target in found.targets)
-            if connection.kind == "partner":
-                _add_known(connection.name, found, known, targets, unlisted)
+        listings = [(connection, discover(session, connection)) for connection in active]
+    problems = [found.problem for _, found in listings if found.problem is not None]
+    targets, unlisted = gathered(listings, known)
     if problems and not targets:
         raise problems[0]
     for problem in problems:
         log.warning("a connection could not list all its tenants: %s", problem.line)
-    excluded = [target for target in targets.values() if _is_excluded(settings, target)]
-    chosen = [target for target in targets.values() if not _is_excluded(settings, target)]
+    excluded = [target for target in targets.values() if is_excluded(settings, target)]
+    chosen = [target for target in targets.values() if not is_excluded(settings, target)]
     if tenants or only_failed:
         _refuse_paused(settings, tenants, known)
         chosen = _narrow(chosen, tenants, known, only_failed=only_failed)
@@ -101,7 +90,7 @@ def plan_shards(
         at=at,
         shards=[Shard(start // size, chosen[start : start + size]) for start in range(0, len(chosen), size)],
         excluded=excluded,
-        unlisted=[target for tenant_id, target in unlisted.items() if tenant_id not in targets],
+        unlisted=list(unlisted.values()),
         quarantined=quarantined,
         paused=[connection.name for connection in settings.connections if connection.paused],
         problems=[problem.line for problem in problems],
@@ -109,43 +98,8 @@ def plan_shards(
 
 
 def _known_tenants(workspace: Workspace) -> dict[str, Known]:
-    """What `sync.tenants` and `m365.tenants` say of every tenant seen so far."""
     with workspace.tables() as db:
-        rows = db.rows(
-            "SELECT s.tenant_id, s.status, s.connection, coalesce(t.display_name, s.display_name), t.microsoft_name,"
-            " t.default_domain, t.initial_domain"
-            " FROM sync.tenants s LEFT JOIN m365.tenants t USING (tenant_id)"
-        )
-    names = ("status", "connection", "display_name", "microsoft_name", "default_domain", "initial_domain")
-    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
-
-
-def _add_known(
-    connection: str,
-    found: Discovery,
-    known: dict[str, Known],
-    targets: dict[str, TenantTarget],
-    unlisted: dict[str, TenantTarget],
-) -> None:
-    """Tenants of this connection that the listing does not name: read them all the same if the listing is
-    incomplete (absent is not gone), set them aside if it is complete.
-    """
-    for tenant_id, facts in known.items():
-        if facts["connection"] != connection or tenant_id in targets:
-            continue
-        target = TenantTarget(
-            tenant_id=tenant_id,
-            connection=connection,
-            kind="partner",
-            display_name=facts["display_name"],
-            default_domain=facts["default_domain"],
-        )
-        (unlisted if found.complete else targets)[tenant_id] = target
-
-
-def _is_excluded(settings: Settings, target: TenantTarget) -> bool:
-    excluded = {entry.strip().lower() for entry in settings.selection_for(target.connection).exclude_tenants}
-    return bool(excluded & {target.tenant_id.lower(), (target.default_domain or "").lower()} - {""})
+        return {row["tenant_id"]: row for row in db.arrow(KNOWN_TENANTS).to_pylist()}
 
 
 def _refuse_paused(settings: Settings, tenants: Sequence[str], known: dict[str, Known]) -> None:
@@ -154,7 +108,7 @@ def _refuse_paused(settings: Settings, tenants: Sequence[str], known: dict[str, 
     wanted = {tenant.strip().lower() for tenant in tenants}
     for tenant_id, facts in known.items():
         target = TenantTarget(tenant_id=tenant_id, connection=str(facts["connection"]), kind="partner")
-        if facts["connection"] in paused and wanted & _names_of(target, facts):
+        if facts["connection"] in paused and wanted & names_of(target, facts):
             raise ConfigError(
                 f"the connection {facts['connection']!r} is paused",
                 remedy=f'Run `o365-etl disconnect "{facts["connection"]}" --resume`, then sync.',
@@ -168,7 +122,7 @@ def _narrow(
     *,
     only_failed: bool,
 ) -> list[TenantTarget]:
-    names = {target.tenant_id: _names_of(target, known.get(target.tenant_id, {})) for target in targets}
+    names = {target.tenant_id: names_of(target, known.get(target.tenant_id, {})) for target in targets}
     for wanted in tenants:
         if not any(wanted.strip().lower() in own for own in names.values()):
             raise ConfigError(
@@ -182,16 +136,3 @@ def _narrow(
         if (not tenants or names[target.tenant_id] & wanted_names)
         and (not only_failed or target.tenant_id in failed or target.tenant_id not in known)
     ]
-
-
-def _names_of(target: TenantTarget, facts: Known) -> set[str]:
-    names = (
-        target.tenant_id,
-        target.display_name,
-        target.default_domain,
-        facts.get("display_name"),
-        facts.get("microsoft_name"),
-        facts.get("default_domain"),
-        facts.get("initial_domain"),
-    )
-    return {name.strip().lower() for name in names if name}

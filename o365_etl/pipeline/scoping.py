@@ -15,6 +15,7 @@ from typing import Any
 
 from o365_etl.config import Selection, Settings
 from o365_etl.pipeline.catalogue import catalogue_of
+from o365_etl.pipeline.targets import leaves_out
 from o365_etl.pipeline.workspace import Workspace, query
 from o365_etl.transform.catalogue import Catalogue
 from o365_etl.transform.scope import SelectedSkus, out_of_scope_reason
@@ -70,8 +71,7 @@ class Tenant:
 
     def is_excluded(self, selection: Selection) -> bool:
         """True if the selection of its connection leaves it out."""
-        entries = {entry.strip().lower() for entry in selection.exclude_tenants}
-        return bool(entries & {self.tenant_id.lower(), (self.default_domain or self.tenant_id).lower()})
+        return leaves_out(selection, self.tenant_id, self.default_domain)
 
 
 @dataclass(frozen=True, slots=True)
