@@ -96,10 +96,12 @@ class RelationshipTenant(msgspec.Struct):
 
 
 class Relationship(msgspec.Struct):
-    """A delegated admin relationship."""
+    """A delegated admin relationship; `extension` is by how much it extends itself."""
 
+    id: str | None = None
     status: str | None = None
     ends: str | None = msgspec.field(default=None, name="endDateTime")
+    extension: str | None = msgspec.field(default=None, name="autoExtendDuration")
     tenant: RelationshipTenant | None = msgspec.field(default=None, name="customer")
 
 

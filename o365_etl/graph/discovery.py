@@ -7,7 +7,7 @@ tenant missing here is not gone. National clouds have no GDAP: there the contrac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -18,6 +18,7 @@ from o365_etl.config import Connection, is_guid
 from o365_etl.errors import ForbiddenError, NotFoundError, O365EtlError, UnsupportedError
 from o365_etl.graph.answers import (
     Page,
+    Relationship,
     decode_contracts,
     decode_gdap_tenants,
     decode_relationships,
@@ -115,14 +116,9 @@ class _Survey:
             self._note(tenant.tenant_id, tenant.display_name, _GDAP)
 
     def _read_ends(self) -> None:
-        path = "tenantRelationships/delegatedAdminRelationships?$filter=status eq 'active'&$top=300"
-        for relationship in self._items(path, decode_relationships, _GDAP_PERMISSION):
-            # The filter is the server's to apply; one that ignores it must not lend a dead relationship's date.
-            if (relationship.status or "").lower() != "active" or relationship.tenant is None:
-                continue
-            found = self._found.get((relationship.tenant.tenant_id or "").strip().lower())
-            ends_at = moment(relationship.ends)
-            if found is not None and ends_at is not None and (found.ends_at is None or found.ends_at < ends_at):
+        for tenant_id, ends_at, _ in active_relationships(self._client):
+            found = self._found.get(tenant_id)
+            if found is not None and (found.ends_at is None or found.ends_at < ends_at):
                 found.ends_at = ends_at
 
     def _items(self, path: str, decode: Callable[[bytes], Page[T]], permission: str) -> list[T]:
@@ -145,7 +141,22 @@ class _Survey:
         return found
 
 
-def moment(text: str | None) -> datetime | None:
+def active_relationships(client: TenantClient) -> Iterator[tuple[str, datetime, Relationship]]:
+    """The GDAP relationships that are in force: tenant id, end, and all that is told; those without either are not.
+
+    Raises what the partner tenant answers.
+    """
+    path = "tenantRelationships/delegatedAdminRelationships?$filter=status eq 'active'&$top=300"
+    for _, page in client.pages(path, decode_relationships, Tally(), permission=_GDAP_PERMISSION):
+        for each in page.value:
+            tenant_id = ((each.tenant and each.tenant.tenant_id) or "").strip().lower()
+            ends_at = _moment(each.ends)
+            # The filter is the server's to apply; one that ignores it must not lend a dead relationship's date.
+            if (each.status or "").lower() == "active" and tenant_id and ends_at is not None:
+                yield tenant_id, ends_at, each
+
+
+def _moment(text: str | None) -> datetime | None:
     """A time of Microsoft's in UTC, with the seven digits of a second that are one too many; None if it is none."""
     try:
         found = msgspec.convert(text, datetime) if text else None

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from cryptography import x509
-
 from o365_etl.config import Connection
 from o365_etl.errors import ConfigError, TransientError
-from o365_etl.graph.credentials import certificate
+from o365_etl.graph.endings import certificate_end
 from o365_etl.pipeline.workspace import Workspace, query
 
 # Days before an end at which it is told, each time once more.
@@ -92,8 +91,9 @@ def _secrets(workspace: Workspace, at: datetime) -> Iterator[Condition]:
         ends = {}
         if connection.secret_expires is not None:
             ends["client secret"] = datetime.combine(connection.secret_expires, time(), UTC)
-        if connection.certificate is not None and (end := _certificate_ends(connection)) is not None:
-            ends["certificate"] = end
+        with suppress(ConfigError):  # one that cannot be read is for a sync to tell, and for `doctor`
+            if (end := certificate_end(connection)) is not None:
+                ends["certificate"] = end
         if not ends:
             continue
         what = min(ends, key=lambda each: ends[each])
@@ -104,17 +104,6 @@ def _secrets(workspace: Workspace, at: datetime) -> Iterator[Condition]:
 
 def _active(workspace: Workspace) -> list[Connection]:
     return [connection for connection in workspace.settings.connections if not connection.paused]
-
-
-def _certificate_ends(connection: Connection) -> datetime | None:
-    if connection.certificate is None:
-        return None
-    try:
-        key = f"connections[{connection.name!r}].certificate"
-        pem = certificate(connection.certificate.read(key), key)["public_certificate"]
-    except ConfigError:
-        return None  # a sync says so, and `doctor`
-    return x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc
 
 
 class _Tables:
