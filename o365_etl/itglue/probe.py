@@ -37,7 +37,7 @@ def ask_key(settings: ItGlue, ca_bundle: Path | None) -> KeyAnswer:
     """Ask for one organization. Never raises an `O365EtlError`: it is part of the answer."""
     try:
         with ItGlueClient(settings, ca_bundle) as client:
-            page, _ = client.get("/organizations", {"page[size]": "1", "page[number]": "1"}, _Page, Spent())
+            page, _ = client.get("/organizations", {"page[size]": "1"}, _Page, Spent())
     except O365EtlError as error:
         return KeyAnswer(error=error)
     return KeyAnswer(len(page.data) if page.meta.total_count is None else page.meta.total_count)

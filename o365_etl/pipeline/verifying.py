@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 import msgspec
 
@@ -20,11 +19,10 @@ from o365_etl.graph.discovery import discover
 from o365_etl.graph.model import TenantTarget
 from o365_etl.graph.session import GraphSession
 from o365_etl.graph.transport import Tally
-from o365_etl.itglue.client import ItGlueClient, Spent
+from o365_etl.itglue.probe import ask_key
+from o365_etl.pipeline.findings import SOON
 from o365_etl.pipeline.workspace import now
 
-# An access that ends this soon is worth a word while somebody is looking.
-SOON = timedelta(days=60)
 # Customers that are asked whether they know the application at all.
 _ASKED = 3
 
@@ -133,23 +131,17 @@ def _doubts(session: GraphSession, connection: Connection, targets: Sequence[Ten
     return []
 
 
-class _Page(msgspec.Struct):
-    data: list[Any]
-
-
 def check_itglue(settings: Settings) -> None:
     """Read one organization with the key. Raises what IT Glue says, with the regions a key may belong to."""
     own = settings.itglue
-    try:
-        with ItGlueClient(own, settings.ca_bundle) as client:
-            client.get("/organizations", {"page[size]": "1"}, _Page, Spent())
-    except O365EtlError as error:
-        if error.code != "itglue_key":
-            raise
+    error = ask_key(own, settings.ca_bundle).error
+    if error is None:
+        return
+    if error.code == "itglue_key":
         others = [f"{name} ({url})" for name, url in ITGLUE_REGIONS.items() if url != own.url]
         region = own.base_url or f"the region {own.region} ({own.url})"
         error.remedy = (
             f"Check the key, and whether {region} is where the account is: a key works in its own region only. The "
             f"other regions are {', '.join(others)}; --itglue-region chooses."
         )
-        raise
+    raise error
