@@ -15,17 +15,6 @@ from o365_etl.store.state import StateStore
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def new_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
-    """Makes the URL of an empty database; any number of them."""
-    return lambda: f"sqlite:///{tmp_path_factory.mktemp('state')}/state.sqlite"
-
-
-@pytest.fixture
-def place(new_place: Callable[[], str]) -> str:
-    return new_place()
-
-
 @pytest.fixture
 def engine(place: str) -> sa.Engine:
     return sa.create_engine(place, poolclass=sa.pool.NullPool)
