@@ -6,7 +6,8 @@ reference: `{ env = "NAME" }`, `{ file = "PATH" }` or `{ keyring = "SERVICE" }`.
 configuration file, so that a command works from any folder. Whatever is wrong is one `ConfigError` line that names
 the key and the mend.
 
-What does not live here: the meaning of the settings. Nothing here opens a connection.
+What does not live here: the meaning of the settings, and how a variable finds its key (`config_overrides`). Nothing
+here opens a connection.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -24,10 +24,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from o365_etl.config_overrides import CONFIG_VARIABLE, override
 from o365_etl.errors import ConfigError
 
-CONFIG_VARIABLE = "O365_ETL_CONFIG"
-ENV_PREFIX = "O365_ETL_"
 DEFAULT_FILE = "o365_etl.toml"
 
 Cloud = Literal["global", "usgov", "usgovdod", "china"]
@@ -459,7 +458,7 @@ def load_settings(path: Path | None = None) -> Settings:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: not valid TOML: {error}", remedy="Mend that line.") from error
-    _override(raw, os.environ)
+    override(raw, os.environ)
     return build_settings(raw, file)
 
 
@@ -507,55 +506,3 @@ def _first_problem(error: ValidationError, file: Path) -> ConfigError:
         return ConfigError(f"{file}: the key {key} is missing", remedy=f"Add {key}.")
     where = f"{key}: " if key else ""
     return ConfigError(f"{file}: {where}{message[0].lower()}{message[1:]}", remedy="Correct the value.")
-
-
-def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Lay `O365_ETL_A__B=value` over `raw["a"]["b"]`; a number in the path is a place in a list."""
-    references = set(_env_references(raw))
-    for name, text in sorted(environment.items()):
-        if not name.startswith(ENV_PREFIX) or name == CONFIG_VARIABLE or name in references:
-            continue
-        path = name.removeprefix(ENV_PREFIX).lower().split("__")
-        node: Any = raw
-        for here, after in pairwise(path):
-            node = _step(node, here, [] if after.isdigit() else {}, name)
-        _assign(node, path[-1], _toml_value(text), name)
-
-
-def _step(node: Any, part: str, default: Any, name: str) -> Any:
-    if isinstance(node, list):
-        if not part.isdigit() or int(part) > len(node):
-            raise ConfigError(f"the environment variable {name} names no entry of a list", remedy=f"Unset {name}.")
-        if int(part) == len(node):
-            node.append(default)
-        return node[int(part)]
-    if not isinstance(node, dict):
-        raise ConfigError(f"the environment variable {name} names no key", remedy=f"Unset {name}.")
-    return node.setdefault(part, default)
-
-
-def _assign(node: Any, part: str, value: Any, name: str) -> None:
-    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
-        node[int(part)] = value
-    elif isinstance(node, dict):
-        node[part] = value
-    else:
-        raise ConfigError(f"the environment variable {name} names no key", remedy=f"Unset {name}.")
-
-
-def _toml_value(text: str) -> Any:
-    """A value as TOML reads it (`true`, `3`, `["a"]`, `{ env = "X" }`), else the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _env_references(node: Any) -> list[str]:
-    """Names of environment variables that the configuration itself refers to as secrets."""
-    if isinstance(node, dict):
-        own = [node["env"]] if isinstance(node.get("env"), str) else []
-        return own + [name for value in node.values() for name in _env_references(value)]
-    if isinstance(node, list):
-        return [name for value in node for name in _env_references(value)]
-    return []

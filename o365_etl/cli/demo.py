@@ -16,7 +16,8 @@ import click
 
 from o365_etl.cli.options import FAILED
 from o365_etl.cli.syncing import folder_option, simulated, write_config
-from o365_etl.config import CONFIG_VARIABLE, Settings, load_settings
+from o365_etl.config import Settings, load_settings
+from o365_etl.config_overrides import CONFIG_VARIABLE
 
 if TYPE_CHECKING:
     from o365_etl.pipeline.workspace import Workspace
