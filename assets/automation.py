@@ -136,6 +136,9 @@ def decided(context: dg.SensorEvaluationContext) -> Answer:
         context.update_cursor(latest)
         if is_first:
             return dg.SkipReason("The first look: from now on decisions count.")
+        decided_at = workspace.state.decisions.latest_at()
+        if decided_at is not None and queueing.has_matched_since(workspace, decided_at):
+            return dg.SkipReason("What was decided is in effect: a run has matched since.")
         return dg.RunRequest(f"decision-{latest}", tags={TRIGGER_TAG: "decision"})
 
     return _if_configured(answer)

@@ -46,9 +46,10 @@ class Installation(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagste
         run_id = run.run_id if run else "unknown"
 
         def say(holder: Holder | None) -> None:
-            progress.tell(f"waiting for {holder or 'another sync'}", 0)
+            waiting = f"waiting: {(holder or Holder()).sentence}"
+            progress.tell(waiting, 0)
             if context.log:
-                context.log.info(f"waiting for {holder or 'another sync'}")
+                context.log.info(waiting)
 
         try:
             with workspace.writing(run_id, trigger, wait_seconds=self.wait_seconds, on_wait=say):

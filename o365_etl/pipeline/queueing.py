@@ -54,6 +54,16 @@ def first_sync(workspace: Workspace) -> Row | None:
     return next((row for row in workspace.state.requests.open() if row["trigger"] == "connect"), None)
 
 
+def has_matched_since(workspace: Workspace, at: datetime) -> bool:
+    """Whether a sync or a rematch that began after this time has ended well: what was decided by then is in effect."""
+    return any(
+        run["status"] in ("ok", "blocked")
+        and run["started_at"] >= at
+        and (run["trigger"] in ("decision", "rematch") or run["tenants_ok"] is not None)
+        for run in workspace.state.runs(limit=20)
+    )
+
+
 def unknown_tenants(workspace: Workspace, tenants: Sequence[str]) -> list[str]:
     """Those of these names that no tenant has that was read so far; a sync may still find them."""
     if not workspace.published.is_file():

@@ -134,6 +134,14 @@ class Decisions:
         with self._database.reading() as connection:
             return int(connection.scalar(sa.select(sa.func.max(decisions.c.id))) or 0)
 
+    def latest_at(self) -> datetime | None:
+        """When the last decision was made; None if nothing was decided yet."""
+        with self._database.reading() as connection:
+            found: datetime | None = connection.scalar(
+                sa.select(decisions.c.at).order_by(decisions.c.id.desc()).limit(1)
+            )
+        return found
+
 
 def _check(action: str, user_id: str | None, organization_id: str | None, contact_id: str | None) -> None:
     known = TENANT_ACTIONS if user_id is None else USER_ACTIONS

@@ -18,7 +18,7 @@ import pytest
 from assets import automation
 from assets.definitions import defs
 from assets.resources import REQUEST_TAG
-from o365_etl.cli.running import prepare_home
+from o365_etl.cli.running import prepare_home, run_rematch
 from o365_etl.config import load_settings
 from o365_etl.pipeline import deciding, queueing
 from o365_etl.pipeline.workspace import now
@@ -195,6 +195,19 @@ def test_a_run_whose_process_is_gone_blocks_nothing(world: World, instance: dg.D
 
     assert len(strike(instance).run_requests) == 1
     assert instance.get_run_by_id(killed.run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+
+
+def test_what_is_in_effect_is_not_matched_again(world: World, instance: dg.DagsterInstance) -> None:
+    """The command line matches at once after a decision: the daemon does not do it a second time."""
+    world.sync()
+    cursor = look(instance, "decided").cursor
+    deciding.ignore(world.workspace, "Fabrikam Ltd", who="test")
+    run_rematch(world.settings)
+    found = look(instance, "decided", cursor)
+    assert (found.run_requests, "in effect" in found.skip_message) == ([], True)
+
+    deciding.ignore(world.workspace, "Contoso", who="test")
+    assert len(look(instance, "decided", found.cursor).run_requests) == 1
 
 
 def test_many_decisions_are_one_rematch(world: World, instance: dg.DagsterInstance) -> None:

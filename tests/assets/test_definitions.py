@@ -12,7 +12,8 @@ from assets.definitions import defs
 from assets.resources import Installation
 from assets.specs import key
 from o365_etl.cli.running import prepare_home, run_apply, run_rematch, run_sync
-from o365_etl.pipeline import deciding
+from o365_etl.errors import BusyError
+from o365_etl.pipeline import deciding, progress
 from o365_etl.simulator import Estate, Fault, SimLicense, SimSku
 from o365_etl.tables import TABLES
 from tests.conftest import World
@@ -253,3 +254,14 @@ def test_the_resource_is_open_in_a_run_only() -> None:
     """Outside a run there is no workspace to write to by accident."""
     with pytest.raises(RuntimeError, match="inside a run"):
         _ = Installation().workspace
+
+
+def test_who_waits_is_told_for_whom(start: Start, contoso: Estate) -> None:
+    """Not just that somebody is at work: which run, since when, and in which process."""
+    world = start(contoso)
+    told: list[progress.Step] = []
+    busy = world.workspace.writing("by-hand", "manual", wait_seconds=0)
+    with busy, progress.listening(told.append), pytest.raises(BusyError):
+        run_rematch(world.settings, wait_seconds=0.1)
+
+    assert [step.what.startswith("waiting: the sync by-hand (manual, process ") for step in told] == [True]
