@@ -163,6 +163,19 @@ def test_a_pulled_brake_and_a_refused_change_are_shown(start: Start, contoso: Es
         assert "x" * 300 not in str(check.event)
 
 
+def test_one_check_can_be_executed_alone(start: Start, contoso: Estate) -> None:
+    """As a person does in the UI; the checks that share its step stay as they were."""
+    world = start(contoso)
+    world.sync()
+    wanted = dg.AssetCheckKey(key("sync.tenants"), "every_tenant_read")
+    job = (
+        defs().resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection={wanted})
+    )
+    resources = {"installation": {"config": {"config": str(world.config)}}}
+    done = job.execute_in_process(run_config={"resources": resources})
+    assert [each.asset_check_key for each in done.get_asset_check_evaluations()] == [wanted]
+
+
 def test_decisions_ask_for_a_rematch_once(start: Start, contoso: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sensor starts one rematch for what was decided since its last look, and none for nothing."""
     world = start(contoso)
