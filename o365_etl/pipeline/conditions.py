@@ -184,14 +184,11 @@ class _Tables:
 
     def products(self) -> Iterator[Condition]:
         """Products without a name."""
-        for row in self._rows(
-            "SELECT sku_id, any_value(sku_part_number) AS part, count(DISTINCT tenant_id) AS tenants,"
-            " sum(consumed)::BIGINT AS consumed FROM m365.licenses"
-            " WHERE NOT is_known_sku AND list_contains(?::VARCHAR[], tenant_id) GROUP BY sku_id ORDER BY sku_id",
-            list(self.names),
-        ):
-            used = f"licenses in use: {row['consumed'] or 0:,}, tenants: {row['tenants']:,}"
-            text = f"{_harmless(row['part'] or 'no part number')} ({row['sku_id']}), {used}."
+        for row in self._rows("SELECT * FROM m365.unknown_skus ORDER BY sku_id"):
+            # What only users hold is in no tenant's list, and so nobody counts its licenses.
+            held = f"users: {row['users']:,}" if row["consumed"] is None else f"licenses in use: {row['consumed']:,}"
+            name = _harmless(row["sku_part_number"] or "no part number")
+            text = f"{name} ({row['sku_id']}), {held}, tenants: {row['tenants']:,}."
             yield Condition(f"sku:{row['sku_id']}", "sku", "unknown", text)
 
     def _rows(self, sql: str, parameter: object = None) -> list[dict[str, Any]]:

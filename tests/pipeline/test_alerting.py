@@ -263,6 +263,18 @@ def test_the_end_of_access_and_unknown_products_are_told(start: Start, receiver:
     assert {message["type"] for message in receiver.messages} == {"warning", "info"}
 
 
+def test_a_product_that_only_users_hold_is_told(start: Start, receiver: Receiver) -> None:
+    """No tenant lists it any more, so nobody counts its licenses: its holders are counted."""
+    lasting = tenant("Lasting")
+    lasting.skus, lasting.users[0].licenses = [SimSku("SPB")], [SimLicense("09000000-0000-4000-8000-000000000000")]
+    world = start(Estate.build(tenants=[lasting], organizations=[], contacts=[]))
+    world.configure(listen(world.folder, receiver.address))
+    world.sync()
+    look(world)
+    assert receiver.titles == ["o365_etl: a product has no name"]
+    assert "(09000000-0000-4000-8000-000000000000), users: 1, tenants: 1." in receiver.messages[0]["message"]
+
+
 # --- syncs
 
 
