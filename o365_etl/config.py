@@ -12,13 +12,16 @@ here opens a connection.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -373,6 +376,46 @@ class Catalogue(_Section):
         return {sku_id.strip().lower(): " ".join(name.split()) for sku_id, name in value.items()}
 
 
+class Review(_Section):
+    """The review website. It listens on this machine alone, unless a reverse proxy signs people in: `trusted_header`
+    names the header that carries who they are, believed only from `trusted_proxies`, and only `allowed_users` come in.
+    `hostnames`: names besides this machine's own under which browsers may reach it.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8365, ge=0, le=65535)
+    session_hours: float = Field(default=12, gt=0, le=24 * 30)
+    trusted_header: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+    allowed_users: tuple[str, ...] = ()
+    hostnames: tuple[str, ...] = ()
+    dagster_url: str = "http://127.0.0.1:3000"
+
+    @model_validator(mode="after")
+    def _is_guarded(self) -> Review:
+        if self.trusted_header and not (self.trusted_proxies and self.allowed_users):
+            raise ValueError("trusted_header needs trusted_proxies and allowed_users")
+        if not self.trusted_header and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} is not this machine alone: other addresses need trusted_header, the header in"
+                " which a reverse proxy says who is signed in"
+            )
+        return self
+
+    @field_validator("dagster_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError(f"{value!r} is no web address")
+        return value.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
 class Settings(_Section):
     """The whole configuration, validated."""
 
@@ -390,6 +433,7 @@ class Settings(_Section):
     schedule: Schedule = Schedule()
     alerts: Alerts = Alerts()
     catalogue: Catalogue = Catalogue()
+    review: Review = Review()
     _file: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")

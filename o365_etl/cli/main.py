@@ -15,6 +15,7 @@ from o365_etl.cli.demo import demo
 from o365_etl.cli.doctoring import doctor
 from o365_etl.cli.matching import match
 from o365_etl.cli.options import Group
+from o365_etl.cli.reviewing import review
 from o365_etl.cli.selecting import select
 from o365_etl.cli.syncing import simulate, sync
 
@@ -47,5 +48,6 @@ for command in (
     explain,
     query,
     alerts,
+    review,
 ):
     main.add_command(command)

@@ -27,7 +27,7 @@ from o365_etl.sync.changes import SKIPPED, Change
 
 Row = Mapping[str, Any]
 # Changes in memory between two writes to the warehouse.
-CHANGES_AT_ONCE = 10_000
+CHANGES_AT_ONCE = 4_000
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def plan_changes(workspace: Workspace, run_id: str) -> Planned:
         blocked: dict[str, str] = {}
         if workspace.settings.itglue.mode != "off":
             tallies, linked = _Planner(workspace, db, run_id).run()
+            give_back()
             blocked = _seal(workspace, db, tallies, linked)
         store.finish(db, finished, replace=False)
         done = Planned(store.counts(db), blocked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import published
 from o365_etl.tables import TABLES
@@ -20,6 +21,7 @@ def publish(workspace: Workspace, run_id: str, *, status: str | None = None) -> 
     copy says so. Should the copy fail, the run is closed again as failed.
     """
     state = workspace.state
+    give_back()
     state.prune(now() - timedelta(days=workspace.settings.retention.days))
     with workspace.tables() as db:
         rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in COUNTED}

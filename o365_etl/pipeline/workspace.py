@@ -19,6 +19,7 @@ from o365_etl.normalise import normalise
 from o365_etl.store import published
 from o365_etl.store.landing import LandingZone
 from o365_etl.store.lock import Holder, SyncLock
+from o365_etl.store.published import OpenCopy
 from o365_etl.store.state import StateStore
 from o365_etl.store.warehouse import Db, Warehouse
 
@@ -30,6 +31,8 @@ class Workspace:
     """The settings and the stores below `data_dir`."""
 
     settings: Settings
+    # For a program that asks many small questions for hours: the published copy stays open between them.
+    keeps_open: bool = False
 
     @classmethod
     def open(cls, config: Path | None = None) -> Workspace:
@@ -54,6 +57,11 @@ class Workspace:
     def published(self) -> Path:
         """The copy that analysts open."""
         return self.data_dir / PUBLISHED
+
+    @cached_property
+    def open_copy(self) -> OpenCopy:
+        """The same, kept open."""
+        return OpenCopy(self.published)
 
     @cached_property
     def landing(self) -> LandingZone:
@@ -108,12 +116,18 @@ def now() -> datetime:
 NOT_SYNCED = "Run `o365-etl sync` first (or `o365-etl demo` to look around)."
 
 
-def query(workspace: Workspace, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
-    """Rows of a read-only statement on the published copy, as dicts.
+def query(
+    workspace: Workspace, sql: str, parameters: Sequence[object] = (), *, remember: bool = False
+) -> list[dict[str, Any]]:
+    """Rows of a read-only statement on the published copy, as dicts; with `remember` a workspace that keeps it open
+    keeps the answer as well, until the next sync.
 
     Raises `NotFoundError` if nothing was published yet, and the statement's own error as a `PermanentError`.
     """
     if not workspace.published.is_file():
         raise NotFoundError(f"nothing has been published yet in {workspace.data_dir}", remedy=NOT_SYNCED)
-    answer = published.query(workspace.published, sql, parameters)
+    if workspace.keeps_open:
+        answer = workspace.open_copy.query(sql, parameters, remember=remember)
+    else:
+        answer = published.query(workspace.published, sql, parameters)
     return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]

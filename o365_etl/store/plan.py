@@ -20,7 +20,7 @@ from o365_etl.tables import TABLES
 Row = dict[str, Any]
 # Users looked at by one statement, and rows of its result in memory at once.
 USERS_PER_PORTION = 50_000
-ROWS_AT_ONCE = 25_000
+ROWS_AT_ONCE = 5_000
 CHANGES = "sync.changes"
 _WORKING = ("plan_tenants", "fresh", "batch", "user_links", "left_users", "new_contacts", "owners", "found")
 
