@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dagster test test-all test-duckdb2 check docs bench clean
+.PHONY: help demo dagster review test test-all test-duckdb2 check docs bench clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ demo: $(STAMP)  ## Sync a whole simulated MSP, end to end, into data/
 
 dagster: $(STAMP)  ## The Dagster UI on the demo's runs and assets, with the simulator behind it
 	@$(BIN)/o365-etl demo --dagster
+
+review: $(STAMP)  ## The review website on the demo's tables, with the simulator behind it
+	@$(BIN)/o365-etl demo --review
 
 test: check  ## The whole test suite, with linters and types
 	$(BIN)/pytest -n 2 --dist loadfile

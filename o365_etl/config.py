@@ -402,6 +402,16 @@ class Review(_Section):
             )
         return self
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            try:
+                ip_address(address)
+            except ValueError as error:
+                raise ValueError(f"{address!r} is no IP address, by which a proxy is known") from error
+        return tuple(str(ip_address(address)) for address in value)
+
     @field_validator("dagster_url")
     @classmethod
     def _web_address(cls, value: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from o365_etl.cli.options import FAILED
+from o365_etl.cli.reviewing import review
 from o365_etl.cli.syncing import folder_option, simulated, write_config
 from o365_etl.config import Settings, load_settings
 from o365_etl.config_overrides import CONFIG_VARIABLE
@@ -28,12 +29,19 @@ if TYPE_CHECKING:
 @folder_option
 @click.option("--seed", default=1, show_default=True, help="Another seed, another MSP.")
 @click.option("--dagster", "with_ui", is_flag=True, help="Open the Dagster UI on the demo's runs instead of syncing.")
-def demo(folder: Path, seed: int, with_ui: bool) -> None:
+@click.option("--review", "with_site", is_flag=True, help="Open the review website on them instead of syncing.")
+@click.pass_context
+def demo(ctx: click.Context, folder: Path, seed: int, with_ui: bool, with_site: bool) -> None:
     """Sync a whole simulated MSP, end to end, write it to the simulated IT Glue, and leave the tables to look at."""
+    if with_ui and with_site:
+        raise click.UsageError("--dagster and --review each start a simulator of their own: choose one of them.")
     with simulated(folder, seed, latency=0.0) as simulator:
         config = write_config(simulator, folder)
         if with_ui:
             _dagster_ui(config)
+        elif with_site:
+            click.echo("Microsoft 365 and IT Glue are simulated, from their beginning, for as long as this runs.")
+            ctx.invoke(review, port=None, opens=False, config=config)
         else:
             _demo(config, simulator)
 
@@ -161,8 +169,11 @@ Where to look next
   o365-etl explain --config {shown} {_somebody(workspace)}
   o365-etl logs --config {shown}
   o365-etl status --config {shown}
+  make review      the review website: decide matches, look at the plan, approve it, read the log
   make dagster     the Dagster UI with these very runs and their assets
   {os.path.relpath(workspace.published)}   the tables, in any DuckDB client; docs/tables.md explains them
+Both start the simulator as well, so that a sync there finds something to read. Without it, to look only:
+  o365-etl review --config {shown}
 The program is in .venv/bin; the tenants that were not read are part of the demo."""
 
 

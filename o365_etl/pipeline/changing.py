@@ -28,6 +28,8 @@ from o365_etl.sync.changes import SKIPPED, Change
 Row = Mapping[str, Any]
 # Changes in memory between two writes to the warehouse.
 CHANGES_AT_ONCE = 4_000
+# The changes in Python's hands stand beside what DuckDB holds: together they are the peak of a first sync.
+MEMORY_LIMIT = "320MB"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Planned:
 def plan_changes(workspace: Workspace, run_id: str) -> Planned:
     """Replace `sync.changes` by what this run would write; finished changes stay beside it."""
     finished = workspace.state.intents.finished_table()
-    with workspace.tables() as db:
+    with workspace.tables(MEMORY_LIMIT) as db:
         store.begin(db)
         blocked: dict[str, str] = {}
         if workspace.settings.itglue.mode != "off":

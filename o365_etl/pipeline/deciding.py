@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from rapidfuzz import fuzz, process
 
-from o365_etl.errors import ConfigError, NotFoundError
+from o365_etl.errors import ConfigError, ConflictError, NotFoundError
 from o365_etl.normalise import without_legal_form
 from o365_etl.pipeline.naming import find_contact, find_organization, find_tenant, find_user
+from o365_etl.pipeline.standing import Standing, standings
 from o365_etl.pipeline.workspace import Workspace, query
 
 Row = dict[str, Any]
 # A name at least this like an existing organization's is asked about before another one is created.
 NEAR_DUPLICATE = 85.0
+# Taking a legal form off is slow beside comparing, and the organizations are the same each time.
+_bare = lru_cache(maxsize=50_000)(without_legal_form)
 
 
 class NearDuplicateError(ConfigError):
@@ -38,15 +42,67 @@ def who_am_i() -> str:
         return "unknown"
 
 
-def accept(workspace: Workspace, tenant: str, *, who: str, why: str | None = None, seen: int | None = None) -> Row:
-    """Accept the best suggestion, or the match that a rule made. Raises `NotFoundError` if there is neither."""
+def accept(
+    workspace: Workspace,
+    tenant: str,
+    *,
+    organization: str | None = None,
+    who: str,
+    why: str | None = None,
+    seen: int | None = None,
+) -> Row:
+    """Accept the best suggestion, or the match that a rule made. Raises `NotFoundError` if there is neither.
+
+    `organization` is the id that the person saw: if it is another one by now, `ConflictError` instead of that.
+    """
     row = find_tenant(workspace, tenant)
     organization_id = row["organization_id"] if row["status"] == "matched" else row["suggested_id"]
+    if organization is not None and organization != organization_id:
+        raise _changed(row["tenant_name"])
     if organization_id is None:
         raise NotFoundError(
             f"nothing is suggested for {row['tenant_name']!r}", remedy="Choose with `match to`, or `match create`."
         )
     return _decide(workspace, row, "accept", organization_id, who, why, seen)
+
+
+def accept_all(
+    workspace: Workspace,
+    wanted: Sequence[tuple[str, str, int]],
+    *,
+    who: str,
+    why: str | None = None,
+) -> tuple[list[Row], list[Row]]:
+    """Accept the suggestion of each of these tenants: (tenant id, organization id, `seen`).
+
+    Returns what was decided, and what was not because something changed meanwhile: tenant_id, tenant_name, problem.
+    """
+    held = standings(workspace)
+    done: list[Row] = []
+    refused: list[Row] = []
+    entries: list[Row] = []
+    for tenant_id, organization_id, seen in wanted:
+        row: Row = {"tenant_id": tenant_id, "tenant_name": tenant_id}
+        try:
+            stands = held.of(tenant_id)
+            row["tenant_name"] = stands.tenant_name
+            best = stands.suggested.organization_id if stands.suggested else None
+            if organization_id != (stands.organization_id if stands.status == "matched" else best):
+                raise _changed(stands.tenant_name)
+            said, entry = _record(workspace, row, "accept", organization_id, who, why, seen, _before(stands))
+        except (ConflictError, NotFoundError) as error:
+            refused.append({**row, "problem": error.message})
+        else:
+            done.append(said)
+            entries.append(entry)
+    workspace.state.log_many(None, entries)
+    return done, refused
+
+
+def _changed(tenant_name: str) -> ConflictError:
+    return ConflictError(
+        f"the suggestion for {tenant_name!r} has changed since", remedy="Look at what is suggested now."
+    )
 
 
 def choose(
@@ -89,10 +145,8 @@ def create(
 def near_duplicates(workspace: Workspace, name: str) -> list[tuple[str, str, float]]:
     """Organizations whose name is much like this one: id, name, score (85 to 100), the most alike first."""
     rows = query(workspace, "SELECT organization_id, name FROM itglue.organizations WHERE name IS NOT NULL")
-    names = [without_legal_form(row["name"]) for row in rows]
-    found = process.extract(
-        without_legal_form(name), names, scorer=fuzz.token_sort_ratio, score_cutoff=NEAR_DUPLICATE, limit=5
-    )
+    names = [_bare(row["name"]) for row in rows]
+    found = process.extract(_bare(name), names, scorer=fuzz.token_sort_ratio, score_cutoff=NEAR_DUPLICATE, limit=5)
     return [(rows[place]["organization_id"], rows[place]["name"], score) for _, score, place in found]
 
 
@@ -169,32 +223,59 @@ def _decide(
     why: str | None,
     seen: int | None,
 ) -> Row:
+    before = _before(standings(workspace).of(row["tenant_id"]))
+    said, entry = _record(workspace, row, action, organization_id, who, why, seen, before)
+    workspace.state.log_many(None, [entry])
+    return said
+
+
+def _before(held: Standing) -> Row:
+    """What a person gets back who takes the decision back: also what was decided, or taken back, a moment ago."""
+    return {"status": held.status, "organization_id": held.organization_id, "rule": held.rule}
+
+
+def _record(
+    workspace: Workspace,
+    row: Row,
+    action: str,
+    organization_id: str | None,
+    who: str,
+    why: str | None,
+    seen: int | None,
+    before: Row,
+) -> tuple[Row, Row]:
+    """Decide, and return what was decided with the entry for the log."""
     decision = workspace.state.decisions.decide(
         tenant_id=row["tenant_id"],
         action=action,
         organization_id=organization_id,
         who=who,
         why=why,
-        before={name: row[name] for name in ("status", "organization_id", "rule")},
+        before=before,
         seen=seen,
     )
-    _log(workspace, " ".join(filter(None, ["decision:", action, organization_id])), who, why, row["tenant_id"])
-    return {
+    said = {
         "decision": decision,
         "tenant_id": row["tenant_id"],
         "tenant_name": row["tenant_name"],
         "action": action,
         "organization_id": organization_id,
     }
+    message = " ".join(filter(None, ["decision:", action, organization_id]))
+    return said, _entry(message, who, why, row["tenant_id"])
+
+
+def _entry(message: str, who: str, why: str | None, tenant_id: str, user: Row | None = None) -> Row:
+    detail: Row = {"who": who, "why": why}
+    if user is not None:
+        detail["user_id"] = user["user_id"]
+    return {"level": "info", "message": message, "tenant_id": tenant_id, "stream": "decision", "detail": detail}
 
 
 def _log(
     workspace: Workspace, message: str, who: str, why: str | None, tenant_id: str, user: Row | None = None
 ) -> None:
-    detail: Row = {"who": who, "why": why}
-    if user is not None:
-        detail["user_id"] = user["user_id"]
-    workspace.state.log(None, "info", message, tenant_id=tenant_id, stream="decision", detail=detail)
+    workspace.state.log_many(None, [_entry(message, who, why, tenant_id, user)])
 
 
 def users_to_decide(workspace: Workspace, tenant: str) -> list[Row]:
@@ -252,30 +333,46 @@ def _with_candidates(workspace: Workspace, users: list[Row]) -> list[Row]:
     ]
 
 
-def approve_plan(workspace: Workspace, tenants: Sequence[str], *, who: str, why: str | None = None) -> list[Row]:
+def approve_plan(
+    workspace: Workspace,
+    tenants: Sequence[str],
+    *,
+    who: str,
+    why: str | None = None,
+    seen: Mapping[str | None, str] | None = None,
+) -> list[Row]:
     """Approve exactly the plan that is published, by its hash: of these tenants, or of all. Returns what is approved.
 
-    Raises `NotFoundError` if nothing is planned.
+    With `seen`, the hashes of the plans that a person looked at by tenant id, those are approved and no others.
+    Raises `NotFoundError` if nothing is planned, `ConflictError` if one is not the plan that was seen any more; then
+    none is approved.
     """
-    wanted = [find_tenant(workspace, tenant)["tenant_id"] for tenant in tenants]
+    wanted = [find_tenant(workspace, tenant)["tenant_id"] for tenant in tenants] if seen is None else list(seen)
     rows = query(
         workspace,
         "SELECT c.tenant_id, any_value(m.tenant_name) AS tenant_name, any_value(plan_hash) AS plan_hash,"
         " count(*) AS changes FROM sync.changes c LEFT JOIN match.organizations m USING (tenant_id)"
-        " WHERE c.state IN ('planned', 'approved', 'blocked') AND (len(?::VARCHAR[]) = 0 OR c.tenant_id IS NULL"
-        " OR list_contains(?::VARCHAR[], c.tenant_id)) GROUP BY c.tenant_id ORDER BY tenant_name NULLS FIRST",
-        [wanted, wanted],
+        " WHERE c.state IN ('planned', 'approved', 'blocked') AND (? OR c.tenant_id IS NULL"
+        " OR c.tenant_id IN (SELECT unnest(?::VARCHAR[]))) GROUP BY c.tenant_id ORDER BY tenant_name NULLS FIRST",
+        [seen is None and not tenants, wanted],
     )
+    found = {row["tenant_id"]: row["plan_hash"] for row in rows}
+    other = [tenant_id for tenant_id, plan_hash in (seen or {}).items() if found.get(tenant_id) != plan_hash]
+    if other:
+        text = "the plan has" if len(other) == 1 else f"the plans of {len(other):,} tenants have"
+        raise ConflictError(f"{text} changed since you looked at it", remedy="Look at the plan as it is now.")
     if not any(row["tenant_id"] is not None for row in rows):
         raise NotFoundError("nothing is planned that could be approved", remedy="`o365-etl plan` shows the plan.")
     workspace.state.approvals.approve([(row["tenant_id"], row["plan_hash"]) for row in rows], who, why)
-    for row in rows:
-        workspace.state.log(
-            None,
-            "info",
-            f"plan approved: {row['changes']} changes, hash {row['plan_hash']}",
-            tenant_id=row["tenant_id"],
-            stream="decision",
-            detail={"who": who, "why": why},
-        )
+    entries: list[dict[str, object]] = [
+        {
+            "level": "info",
+            "message": f"plan approved: {row['changes']} changes, hash {row['plan_hash']}",
+            "tenant_id": row["tenant_id"],
+            "stream": "decision",
+            "detail": {"who": who, "why": why},
+        }
+        for row in rows
+    ]
+    workspace.state.log_many(None, entries)
     return rows

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from o365_etl.errors import NotFoundError
-from o365_etl.pipeline import queueing
+from o365_etl.pipeline import planned, queueing
 from o365_etl.pipeline.naming import find_tenant
 from o365_etl.pipeline.workspace import Workspace, query
 
@@ -119,13 +119,10 @@ def status(workspace: Workspace) -> Row:
     }
 
 
-PLAN_STATES = ("planned", "approved", "blocked", "skipped")
-
-
 def plan(workspace: Workspace, tenants: Sequence[str] = ()) -> Row:
     """The plan: a summary by tenant, and each change with its fields. `tenants` narrows it: id, domain or exact name.
 
-    A state is `approved` also where a person approved this very plan since it was published.
+    What counts as approved says `planned.state_now`.
     """
     wanted = {find_tenant(workspace, tenant)["tenant_id"] for tenant in tenants}
     approvals = workspace.state.approvals.open()
@@ -135,12 +132,11 @@ def plan(workspace: Workspace, tenants: Sequence[str] = ()) -> Row:
         "SELECT c.*, m.tenant_name FROM sync.changes c LEFT JOIN match.organizations m USING (tenant_id)"
         " WHERE list_contains(?::VARCHAR[], c.state) ORDER BY m.tenant_name NULLS FIRST, c.tenant_id, c.resource,"
         " c.action, c.subject_id, c.change_id",
-        [list(PLAN_STATES)],
+        [list(planned.STATES)],
     ):
         if wanted and row["tenant_id"] not in wanted:
             continue
-        if row["state"] in ("planned", "blocked") and approvals.get(row["tenant_id"]) == row["plan_hash"]:
-            row["state"] = "approved"
+        row["state"] = planned.state_now(row["state"], row["tenant_id"], row["plan_hash"], approvals)
         changes.append({**row, "fields": json.loads(row["fields"])})
     by_tenant: dict[str | None, Row] = {}
     for change in changes:
@@ -197,6 +193,17 @@ def explain(workspace: Workspace, wanted: str) -> list[Row]:
     return [_explain_one(workspace, user) for user in found]
 
 
+def explain_user(workspace: Workspace, tenant_id: str, user_id: str) -> Row:
+    """The same for one user of one tenant, by the ids of both. Raises `NotFoundError` if he is not there."""
+    found = query(workspace, "SELECT * FROM m365.users WHERE tenant_id = ? AND user_id = ?", [tenant_id, user_id])
+    if not found:
+        raise NotFoundError(
+            "this tenant has no user of that id",
+            remedy="He was deleted in Microsoft 365, or the tenant could not be read: the sync log says which.",
+        )
+    return _explain_one(workspace, found[0])
+
+
 def _explain_one(workspace: Workspace, user: Mapping[str, Any]) -> Row:
     key = [user["tenant_id"], user["user_id"]]
 
@@ -210,7 +217,9 @@ def _explain_one(workspace: Workspace, user: Mapping[str, Any]) -> Row:
     return {
         "user": dict(user),
         "read": rows(
-            "SELECT t.display_name, t.as_of, t.is_stale, s.status, s.error_code, s.remedy FROM m365.tenants t"
+            "SELECT t.display_name, t.as_of, t.is_stale, s.status, s.error_code, s.remedy,"
+            " s.streams -> 'sign_ins' ->> 'state' AS sign_ins, s.streams -> 'sign_ins' ->> 'reason' AS sign_ins_reason"
+            " FROM m365.tenants t"
             " LEFT JOIN sync.tenants s USING (tenant_id) WHERE t.tenant_id = ?",
             key[:1],
         ),
@@ -227,29 +236,44 @@ def _explain_one(workspace: Workspace, user: Mapping[str, Any]) -> Row:
         "out_of_scope_reason": user["out_of_scope_reason"],
         "organization": rows("SELECT * FROM match.organizations WHERE tenant_id = ?", key[:1]),
         "match": match,
-        "candidates": [_candidate(rows, contact_id) for contact_id in candidates],
-        "changes": [
-            {**change, "fields": json.loads(change["fields"])}
-            for change in rows(
-                "SELECT action, resource, state, fields, reason, message FROM sync.changes"
-                " WHERE tenant_id = ? AND subject_id = ? ORDER BY resource, action"
-            )
-        ],
+        "candidates": _candidates(rows, candidates) if candidates else [],
+        "changes": _changes(
+            workspace,
+            rows(
+                "SELECT tenant_id, action, resource, state, fields, reason, message, target_id, plan_hash, finished_at"
+                " FROM sync.changes WHERE tenant_id = ? AND subject_id = ? ORDER BY resource, action, finished_at"
+            ),
+        ),
         "comparison": rows(
             "SELECT field, m365_value, itglue_value, state FROM compare.contacts WHERE tenant_id = ? AND user_id = ?"
         ),
     }
 
 
-def _candidate(rows: Any, contact_id: str) -> Row:
-    """A contact that matches or could match, with the addresses it has and the user it belongs to by now."""
+def _candidates(rows: Any, contact_ids: Sequence[str]) -> list[Row]:
+    """The contacts that match or could match, with the addresses each has and the user it belongs to by now."""
     found = rows(
-        "SELECT c.contact_id, c.first_name, c.last_name, c.title, c.sync_owner,"
-        " (SELECT list(address ORDER BY address) FROM itglue.contact_emails e WHERE e.contact_id = c.contact_id)"
-        " AS addresses,"
-        " (SELECT any_value(user_principal_name) FROM match.contacts m"
-        "  WHERE m.contact_id = c.contact_id AND m.status = 'matched') AS matched_to"
-        " FROM itglue.contacts c WHERE c.contact_id = ?",
-        [contact_id],
+        "SELECT c.contact_id, c.first_name, c.last_name, c.title, c.sync_owner, c.resource_url, e.addresses,"
+        " m.matched_to FROM (SELECT * FROM itglue.contacts WHERE contact_id IN (SELECT unnest($1::VARCHAR[]))) c"
+        " LEFT JOIN (SELECT contact_id, list(address ORDER BY address) AS addresses FROM itglue.contact_emails"
+        "  WHERE contact_id IN (SELECT unnest($1::VARCHAR[])) GROUP BY contact_id) e USING (contact_id)"
+        " LEFT JOIN (SELECT contact_id, any_value(user_principal_name) AS matched_to FROM match.contacts"
+        "  WHERE contact_id IN (SELECT unnest($1::VARCHAR[])) AND status = 'matched' GROUP BY contact_id) m"
+        " USING (contact_id)",
+        [list(contact_ids)],
     )
-    return found[0] if found else {"contact_id": contact_id, "missing": True}
+    by_id = {row["contact_id"]: row for row in found}
+    return [by_id.get(contact_id, {"contact_id": contact_id, "missing": True}) for contact_id in contact_ids]
+
+
+def _changes(workspace: Workspace, rows: Sequence[Row]) -> list[Row]:
+    """Changes with their fields, in the state that they are in now."""
+    approvals = workspace.state.approvals.open() if rows else {}
+    return [
+        {
+            **row,
+            "state": planned.state_now(row["state"], row["tenant_id"], row["plan_hash"], approvals),
+            "fields": json.loads(row["fields"]),
+        }
+        for row in rows
+    ]

@@ -169,7 +169,7 @@ class LastRead:
         return counted
 
     def _rows(self, sql: str) -> list[dict[str, Any]]:
-        return query(self._workspace, sql) if self._workspace.published.is_file() else []
+        return query(self._workspace, sql, remember=True) if self._workspace.published.is_file() else []
 
 
 def selections_of(settings: Settings) -> Selections:

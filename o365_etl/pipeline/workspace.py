@@ -79,9 +79,9 @@ class Workspace:
         return StateStore(self.data_dir)
 
     @contextmanager
-    def tables(self) -> Iterator[Db]:
-        """The warehouse, open for as long as the block runs."""
-        with self.warehouse.connect(functions={"normalise": normalise}) as db:
+    def tables(self, memory_limit: str | None = None) -> Iterator[Db]:
+        """The warehouse, open for as long as the block runs; DuckDB may use `memory_limit`, else its usual share."""
+        with self.warehouse.connect(functions={"normalise": normalise}, memory_limit=memory_limit) as db:
             yield db
 
     @contextmanager

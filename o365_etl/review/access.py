@@ -8,13 +8,14 @@ from __future__ import annotations
 import hmac
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from o365_etl.config import Review
+from o365_etl.pipeline.workspace import now
 
 COOKIE = "o365_etl_review"
 # More than people at a desk; whoever is first is signed out first.
@@ -44,13 +45,23 @@ class Session:
 class Access:
     """The one-time links and the sessions of one server; both end with it."""
 
-    def __init__(self, settings: Review, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, settings: Review, clock: Callable[[], datetime] = now) -> None:
         self._settings = settings
         self._clock = clock
         self._signer = URLSafeTimedSerializer(secrets.token_bytes(32), salt="session")
         self._sessions: dict[str, Session] = {}
         self._token = secrets.token_urlsafe(32)
         self._lock = threading.Lock()
+
+    @property
+    def is_by_header(self) -> bool:
+        """Whether a proxy says who comes in. It stays as it was when the website was started."""
+        return bool(self._settings.trusted_header)
+
+    @property
+    def header(self) -> str:
+        """The header in which the proxy says it."""
+        return self._settings.trusted_header
 
     @property
     def token(self) -> str:
@@ -65,10 +76,16 @@ class Access:
             self._token = secrets.token_urlsafe(32)
         return self._begin(who)
 
-    def by_header(self, client: str | None, headers: Mapping[str, str], cookie: str | None) -> Session | None:
-        """The session of whom a trusted proxy names; None if it is no trusted proxy, or nobody who may come in."""
-        who = headers.get(self._settings.trusted_header, "").strip()
-        if not who or client not in self._settings.trusted_proxies or who not in self._settings.allowed_users:
+    def by_header(self, client: str | None, named: Sequence[str], cookie: str | None) -> Session | None:
+        """The session of whom a trusted proxy names; None if it is no trusted proxy, or nobody who may come in.
+
+        `named` is what the header says, once for each time that the request bears it.
+        """
+        # Twice: one of the two came from the browser, through a proxy that only adds its own.
+        if not self.is_by_header or len(named) != 1:
+            return None
+        who = named[0].strip()
+        if client not in self._settings.trusted_proxies or who not in self._settings.allowed_users:
             return None
         known = self.by_cookie(cookie)
         return known if known is not None and known.who == who else self._begin(who)

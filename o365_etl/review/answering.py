@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
@@ -25,7 +24,7 @@ def page(request: Request, template: str, context: Mapping[str, Any], status: in
         this=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         notes=session.take_notes(),
         activity=desk.activity(),
-        has_proxy=bool(desk.settings.review.trusted_header),
+        has_proxy=request.app.state.access.is_by_header,
         **context,
     )
     return HTMLResponse(text, status)
@@ -43,9 +42,12 @@ def back(
     if text:
         session_of(request).note(kind, text)
     wanted = form.get("back")
-    parts = urlsplit(wanted)
-    is_ours = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.netloc
-    return RedirectResponse(wanted if is_ours else otherwise, 303)
+    return RedirectResponse(wanted if _is_ours(wanted) else otherwise, 303)
+
+
+def _is_ours(address: str) -> bool:
+    """A path of this site. Browsers read `//name` as another site, `\\` as `/`, and drop tabs and line ends."""
+    return address.startswith("/") and address[1:2] not in ("/", "\\") and address.isprintable()
 
 
 def session_of(request: Request) -> Session:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -32,6 +33,15 @@ from o365_etl.review.shield import Shield
 # A form with an answer for each of five thousand tenants.
 _LARGEST_FORM = 2_000_000
 _PUBLIC = ("/sign-in", "/static/", "/health")
+_BROKEN = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Not done · o365_etl</title><link rel="stylesheet" href="/static/review.css"></head>
+<body class="outside"><main>
+<h1>Something went wrong here</h1>
+<p>The terminal of the website shows what. <a href="/">To the integrations</a></p>
+</main></body>
+</html>
+"""
 PAGES = (start, overview, matching, ambiguous, contact, organization, plan, log)
 
 
@@ -57,7 +67,7 @@ def build(desk: Desk, access: Access) -> ASGIApp:
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(_LetIn, access=access, desk=desk)],
+        middleware=[Middleware(_LetIn, access=access)],
         exception_handlers={404: _not_there, 405: _not_there, Exception: _broken},
     )
     app.state.desk = desk
@@ -70,28 +80,29 @@ def build(desk: Desk, access: Access) -> ASGIApp:
 class _LetIn:
     """Puts the session at `request.state.session`; whoever has none gets the page that says how to come in."""
 
-    def __init__(self, app: Any, access: Access, desk: Desk) -> None:
-        self._app, self._access, self._desk = app, access, desk
+    def __init__(self, app: Any, access: Access) -> None:
+        self._app, self._access = app, access
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope)
         if scope["type"] != "http" or any(request.url.path.startswith(prefix) for prefix in _PUBLIC):
             await self._app(scope, receive, send)
             return
-        cookie = request.cookies.get(COOKIE)
-        if self._desk.settings.review.trusted_header:
+        cookie = request.cookies.get(_cookie_name(request))
+        if self._access.is_by_header:
             client = request.client.host if request.client else None
-            session = self._access.by_header(client, request.headers, cookie)
+            session = self._access.by_header(client, request.headers.getlist(self._access.header), cookie)
         else:
             session = self._access.by_cookie(cookie)
         if session is None:
             await _outside(request)(scope, receive, send)
             return
         scope.setdefault("state", {})["session"] = session
-        value = self._access.cookie_of(session)
+        # The proxy named somebody whom the cookie, if there is one, does not stand for (any more).
+        value = None if self._access.by_cookie(cookie) is session else self._access.cookie_of(session)
 
         async def send_with_cookie(message: Any) -> None:
-            if message["type"] == "http.response.start" and cookie is None:
+            if message["type"] == "http.response.start" and value is not None:
                 _keep(message, value, request)
             await send(message)
 
@@ -100,8 +111,18 @@ class _LetIn:
 
 def _keep(message: Any, value: str, request: Request) -> None:
     holder = Response()
-    holder.set_cookie(COOKIE, value, httponly=True, samesite="lax", secure=_is_secure(request))
+    _set_cookie(holder, value, request)
     message["headers"] = [*message["headers"], *[h for h in holder.raw_headers if h[0] == b"set-cookie"]]
+
+
+def _set_cookie(answer: Response, value: str, request: Request) -> None:
+    # Lax, not strict: a link in an alert opens its page.
+    answer.set_cookie(_cookie_name(request), value, httponly=True, samesite="lax", secure=_is_secure(request))
+
+
+def _cookie_name(request: Request) -> str:
+    """With the port: browsers do not tell by it whose cookie one is, and this machine may serve two installations."""
+    return f"{COOKIE}_{request.scope['server'][1]}"
 
 
 def _is_secure(request: Request) -> bool:
@@ -161,10 +182,8 @@ def _said(request: Request, work: Callable[[], Response]) -> Response:
 
 
 def _outside(request: Request) -> Response:
-    desk: Desk = request.app.state.desk
-    text = request.app.state.templates.get_template("outside.html").render(
-        has_proxy=bool(desk.settings.review.trusted_header)
-    )
+    access: Access = request.app.state.access
+    text = request.app.state.templates.get_template("outside.html").render(has_proxy=access.is_by_header)
     return HTMLResponse(text, 401)
 
 
@@ -172,30 +191,34 @@ def _sign_in(request: Request) -> Response:
     desk: Desk = request.app.state.desk
     access: Access = request.app.state.access
     token = request.query_params.get("token")
-    if desk.settings.review.trusted_header or not token:
+    if access.is_by_header or not token:
         return _outside(request)
     session = access.sign_in(token, desk.who)
     if session is None:
         return _outside(request)
     desk.signed_in(access.token)
     answer = RedirectResponse("/", 303)
-    answer.set_cookie(COOKIE, access.cookie_of(session), httponly=True, samesite="lax", secure=_is_secure(request))
+    _set_cookie(answer, access.cookie_of(session), request)
     return answer
 
 
 def _sign_out(request: Request, _: Form) -> Response:
     request.app.state.access.sign_out(request.state.session)
     answer = RedirectResponse("/", 303)
-    answer.delete_cookie(COOKIE)
+    answer.delete_cookie(_cookie_name(request))
     return answer
 
 
-async def _not_there(request: Request, _: Exception) -> Response:
+async def _not_there(request: Request, error: Exception) -> Response:
     if not hasattr(request.state, "session"):
         return _outside(request)
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        answer = await run_in_threadpool(told, request, 405, "This address cannot be asked in this way.", None)
+        answer.headers.update(error.headers or {})
+        return answer
     return await run_in_threadpool(told, request, 404, "There is no such page.", None)
 
 
 async def _broken(request: Request, _: Exception) -> Response:
     # Starlette raises it again for the server's log; the browser gets no trace.
-    return HTMLResponse("<h1>Something went wrong here.</h1><p>The terminal of the website shows what.</p>", 500)
+    return HTMLResponse(_BROKEN, 500)

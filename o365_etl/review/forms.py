@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from o365_etl.errors import ConfigError
 
+# What the tables can hold.
+_LARGEST = 2**63 - 1
+
 
 class Form:
     """The fields of a form, each with any number of values."""
@@ -29,6 +32,9 @@ class Form:
         if not text:
             return None
         try:
-            return int(text)
+            number = int(text)
         except ValueError as error:
-            raise ConfigError(f"{name}: {text!r} is no number", remedy="Go back and correct it.") from error
+            raise ConfigError(f"{name}: {text[:40]!r} is no number", remedy="Go back and correct it.") from error
+        if abs(number) > _LARGEST:
+            raise ConfigError(f"{name}: the number is too large", remedy="Go back and correct it.")
+        return number

@@ -33,6 +33,7 @@ def environment() -> Environment:
         "segment": segment,
         "plural": plural,
         "share": share,
+        "web": web,
     }
     return made
 
@@ -43,12 +44,12 @@ def number(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """12.3 GB; a dash for what is not known. Decimal units, as Microsoft's reports name them in bytes only."""
+    """12.3 GB; a dash for what is not known. In steps of 1024: a quota of 50 GB is 53,687,091,200 bytes."""
     if value is None:
         return "–"
     amount, unit = float(value), 0
-    while amount >= 1000 and unit < len(_UNITS) - 1:
-        amount, unit = amount / 1000, unit + 1
+    while amount >= 1024 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
     return f"{amount:,.0f} {_UNITS[unit]}" if unit == 0 or amount >= 100 else f"{amount:,.1f} {_UNITS[unit]}"
 
 
@@ -90,6 +91,15 @@ def word(value: str | None) -> str:
         "primary_email": "primary e-mail",
         "email_addresses": "e-mail addresses",
         "address_1": "street",
+        "link": "linked before",
+        "resource": "room or equipment",
+        "unlicensed": "none of the selected licenses",
+        "concealed": "Microsoft hides names in its reports",
+        "forbidden": "not permitted",
+        "no_premium": "it needs Entra ID P1",
+        "not_in_cloud": "Microsoft does not offer it in this cloud",
+        "not_in_report": "Microsoft's report does not name it",
+        "unsupported": "Microsoft's answer is of an unknown kind",
     }
     return "" if value is None else known.get(value, value.replace("_", " "))
 
@@ -97,6 +107,11 @@ def word(value: str | None) -> str:
 def segment(value: object) -> str:
     """An id as a part of an address."""
     return quote(str(value), safe="")
+
+
+def web(value: str | None) -> str | None:
+    """An address of the web, to be linked to; None for anything else: a foreign address can hold a script."""
+    return value if value and value.lower().startswith(("https://", "http://")) else None
 
 
 def plural(count: int, noun: str, many: str | None = None) -> str:

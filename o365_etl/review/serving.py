@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import uvicorn
 
 from o365_etl.errors import LocalError
+from o365_etl.pipeline.workspace import now
 from o365_etl.review.access import Access
 from o365_etl.review.app import build
 from o365_etl.review.desk import Desk
@@ -21,10 +23,18 @@ from o365_etl.review.desk import Desk
 class Website:
     """One running website. `url` is where it is, `link` how to come in, once (empty behind a proxy)."""
 
-    def __init__(self, config: Path | None, *, who: str, port: int | None, on_link: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: Path | None,
+        *,
+        who: str,
+        port: int | None,
+        on_link: Callable[[str], None],
+        clock: Callable[[], datetime] = now,
+    ) -> None:
         self._desk = Desk(config, who=who, on_sign_in=lambda token: on_link(self._link(token)))
         review = self._desk.settings.review
-        self._access = Access(review)
+        self._access = Access(review, clock)
         self._socket = _listen(review.host, review.port if port is None else port)
         host = f"[{review.host}]" if ":" in review.host else review.host
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
@@ -44,7 +54,7 @@ class Website:
     @property
     def link(self) -> str:
         """The sign-in link that is good now."""
-        return "" if self._desk.settings.review.trusted_header else self._link(self._access.token)
+        return "" if self._access.is_by_header else self._link(self._access.token)
 
     def serve(self) -> None:
         """Answer until the process is told to stop."""
@@ -70,6 +80,8 @@ def _listen(host: str, port: int) -> socket.socket:
         made = socket.socket(family, kind, protocol)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
+        # From here on a browser waits for the answer instead of being refused: the link is shown before it is served.
+        made.listen()
     except OSError as error:
         raise LocalError(
             f"the website cannot listen on {host}:{port} ({error.strerror})",

@@ -161,7 +161,8 @@ class OpenCopy:
             connection = duckdb.connect(":memory:", config=config)
             quoted = str(self._path).replace("'", "''")
             connection.execute(f"ATTACH '{quoted}' AS published (READ_ONLY)")
-            connection.execute("SET TimeZone = 'UTC'")
+            # For the cursors as well, whatever zone this machine is in.
+            connection.execute("SET GLOBAL TimeZone = 'UTC'")
             connection.execute("SET enable_external_access = false")
         except duckdb.Error as error:
             raise LocalError(

@@ -9,7 +9,7 @@ What does not live here: rows that a sync can make again (`warehouse`), and who 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -179,21 +179,29 @@ class StateStore:
         self,
         *,
         run_id: str | None = None,
-        level: str | None = None,
-        tenant_id: str | None = None,
+        level: str | Collection[str] | None = None,
+        tenant_id: str | Collection[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         after: int = 0,
+        skip: int = 0,
         limit: int = 1000,
     ) -> list[Row]:
         """The latest `limit` entries that fit, oldest first, in the columns of `sync.log`; `detail` is a dict.
 
-        `after` is the entry id of the last one already seen.
+        `after` is the entry id of the last one already seen, `skip` how many of the latest are left out. From `since`
+        on and before `until`. Of several levels or tenants any one fits.
         """
         columns = schema.log.c
         query = sa.select(schema.log).where(columns.entry_id > after)
         for column, wanted in ((columns.run_id, run_id), (columns.level, level), (columns.tenant_id, tenant_id)):
             if wanted is not None:
-                query = query.where(column == wanted)
-        return self._database.rows(query.order_by(columns.entry_id.desc()).limit(limit))[::-1]
+                query = query.where(column.in_([wanted] if isinstance(wanted, str) else wanted))
+        if since is not None:
+            query = query.where(columns.at >= since)
+        if until is not None:
+            query = query.where(columns.at < until)
+        return self._database.rows(query.order_by(columns.entry_id.desc()).limit(limit).offset(skip))[::-1]
 
     def runs_table(self) -> pa.Table:
         """All runs in the shape of `sync.runs`, oldest first, and after them what is queued."""

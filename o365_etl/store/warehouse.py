@@ -78,8 +78,12 @@ class Warehouse:
             self._config["threads"] = threads
 
     @contextlib.contextmanager
-    def connect(self, functions: Mapping[str, Callable[[str], str]] | None = None) -> Iterator[Db]:
+    def connect(
+        self, functions: Mapping[str, Callable[[str], str]] | None = None, *, memory_limit: str | None = None
+    ) -> Iterator[Db]:
         """Open the file, create what the contract of the tables names and the file lacks, close at the end.
+
+        `memory_limit` instead of the warehouse's own, for work that needs much memory of Python beside DuckDB's.
 
         `functions` become SQL functions VARCHAR → VARCHAR; they never see a NULL: NULL in is NULL out.
         Raises `BusyError` if another process has it open, `LocalError` with code `damaged` if it is not a DuckDB
@@ -95,6 +99,7 @@ class Warehouse:
                     self.path.chmod(0o600)
             db = Db(connection, self.path)
             db.execute("SET TimeZone = 'UTC'")
+            db.execute(f"SET memory_limit = '{memory_limit or self._config['memory_limit']}'")
             for name, function in (functions or {}).items():
                 db.create_function(name, function)
             create_tables(db)

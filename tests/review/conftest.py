@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from html import unescape
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from o365_etl.review.serving import Website
+from o365_etl.simulator import FaultPlan, Simulator
 from tests.conftest import World
 
 
@@ -80,29 +81,39 @@ class Site:
         return Visitor(self.url)
 
 
+@contextmanager
+def opened(world: World, **options: Any) -> Iterator[Site]:
+    """The website of a world, open until the block ends."""
+    links: list[str] = []
+    website = Website(world.config, who="lead", port=0, on_link=links.append, **options)
+    thread = threading.Thread(target=website.serve)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 30
+        while not website.is_ready and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert website.is_ready
+        yield Site(world, website, links)
+    finally:
+        website.stop()
+        thread.join(60)
+
+
 @pytest.fixture
 def open_site() -> Iterator[Callable[..., Site]]:
     """Opens the website of a world; any number of them."""
     with ExitStack() as stack:
+        yield lambda world, **options: stack.enter_context(opened(world, **options))
 
-        def begin(world: World) -> Site:
-            links: list[str] = []
-            website = Website(world.config, who="lead", port=0, on_link=links.append)
-            thread = threading.Thread(target=website.serve)
-            thread.start()
 
-            def end() -> None:
-                website.stop()
-                thread.join(60)
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A synced world whose names attack whoever shows them; for all tests that only look."""
+    from tests.review.hostile import hostile_estate, make_hostile
 
-            stack.callback(end)
-            deadline = time.monotonic() + 30
-            while not website.is_ready and time.monotonic() < deadline:
-                time.sleep(0.02)
-            assert website.is_ready
-            return Site(world, website, links)
-
-        yield begin
+    folder = tmp_path_factory.mktemp("hostile")
+    with Simulator(hostile_estate(), faults=FaultPlan(), folder=folder / "simulator") as simulator:
+        yield make_hostile(World(simulator, folder))
 
 
 @pytest.fixture(scope="session")

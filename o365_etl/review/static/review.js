@@ -16,6 +16,11 @@ async function look() {
     }
     const now = await answer.json();
     const isBusy = now.kind === "busy";
+    const bar = document.querySelector("progress[data-written]");
+    if (bar && now.total) {
+      bar.max = now.total;
+      bar.value = now.done;
+    }
     if (activity.className !== "activity " + now.kind || activity.dataset.text !== now.text) {
       activity.className = "activity " + now.kind;
       activity.dataset.text = now.text;
@@ -29,7 +34,7 @@ async function look() {
     }
     if (!isBusy && (wasBusy || now.version !== version)) {
       if (isResting()) {
-        keepPlace();
+        keepPlace(currentRow());
         location.reload();
         return;
       }
@@ -51,14 +56,11 @@ async function look() {
 
 // Nothing a person has begun on this page is lost by loading it again.
 function isResting() {
+  if (document.querySelector("form.sent")) return false;
   if (document.querySelector("dialog[open]") || document.querySelector("details[open] form.touched")) return false;
   if (document.querySelector("form.touched")) return false;
   const focused = document.activeElement;
   return !(focused && ["INPUT", "TEXTAREA", "SELECT"].includes(focused.tagName));
-}
-
-function keepPlace() {
-  sessionStorage.setItem("place", JSON.stringify([location.href, scrollY]));
 }
 
 addEventListener("input", (event) => {
@@ -73,14 +75,15 @@ function isTyping(target) {
 
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  // What was decided is on its way: the next key is for the page that comes.
+  if (document.querySelector("form.sent")) return;
   const rows = [...document.querySelectorAll("[data-row]")];
   const current = event.target.closest ? event.target.closest("[data-row]") : null;
   if (rows.length && (event.key === "j" || event.key === "k")) {
     const step = event.key === "j" ? 1 : -1;
     const place = current ? rows.indexOf(current) + step : step === 1 ? 0 : rows.length - 1;
     const row = rows[Math.max(0, Math.min(rows.length - 1, place))];
-    (row.querySelector("[data-first], a, button") || row).focus();
-    row.scrollIntoView({ block: "nearest" });
+    goTo(row);
     event.preventDefault();
     return;
   }
@@ -92,13 +95,56 @@ addEventListener("keydown", (event) => {
     }
     return;
   }
-  const scope = current || document.querySelector("[data-keys]") || document;
-  const wanted = [...scope.querySelectorAll("[data-key]")].find((each) => each.dataset.key === event.key);
-  if (wanted && (current || !wanted.closest("[data-row]"))) {
-    wanted.click();
+  // A key that is held down decides once.
+  if (event.repeat) return;
+  const wanted = [...document.querySelectorAll("[data-key]")].filter((each) => each.dataset.key === event.key);
+  // The row one is in; what has no such key there, or is in none, is for the page.
+  const found = wanted.find((each) => current && current.contains(each)) || wanted.find((each) => !each.closest("[data-row]"));
+  if (found) {
+    found.click();
     event.preventDefault();
   }
 });
+
+// --- the place of a person on a page: kept when it is loaded again, and on the way back after a decision
+function goTo(row) {
+  (row.querySelector("[data-first], a, button") || row).focus({ preventScroll: true });
+  row.scrollIntoView({ block: "nearest" });
+}
+
+// `rows` are the ids of rows to go to, the first that will be there.
+function keepPlace(rows) {
+  const open = [...document.querySelectorAll("details[open][id]")].map((each) => each.id);
+  sessionStorage.setItem("place", JSON.stringify({ path: location.pathname, top: scrollY, rows, open }));
+}
+
+function currentRow() {
+  const row = document.activeElement && document.activeElement.closest("[data-row]");
+  return row ? [row.id] : [];
+}
+
+// After a decision the next row; where there is none the same one, or the one before. After `undo` the same one.
+function rowsAfter(form) {
+  const row = form.closest("[data-row]");
+  if (!row) return form.closest("[data-for]") ? [form.closest("[data-for]").dataset.for] : [];
+  const ids = [...document.querySelectorAll("[data-row]")].map((each) => each.id);
+  const place = ids.indexOf(row.id);
+  const isUndo = form.querySelector("[data-key=u]") !== null;
+  return [...(isUndo ? [row.id] : []), ...ids.slice(place + 1), ...ids.slice(0, place + 1).reverse()];
+}
+
+function backToPlace() {
+  const place = JSON.parse(sessionStorage.getItem("place") || "null");
+  sessionStorage.removeItem("place");
+  if (place && place.path === location.pathname) {
+    place.open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+    scrollTo(0, place.top);
+    const row = place.rows.map((id) => document.getElementById(id)).find(Boolean);
+    if (row) goTo(row);
+  } else if (location.hash) {
+    document.getElementById(location.hash.slice(1))?.querySelector("input[data-search]")?.focus();
+  }
+}
 
 // --- type-ahead: an input with `data-search` (an address that answers [{id, name, detail}]) and a hidden field beside it
 function searching(input) {
@@ -146,6 +192,8 @@ function searching(input) {
   }
 
   function open(isOpen) {
+    // An answer that comes after the list was closed opens it no more.
+    if (!isOpen) asked += 1;
     list.hidden = !isOpen;
     input.setAttribute("aria-expanded", String(isOpen));
     if (!isOpen) input.removeAttribute("aria-activedescendant");
@@ -197,16 +245,16 @@ document.querySelectorAll("input[data-search]").forEach(searching);
 
 // A form is sent once, however often its button is pressed.
 addEventListener("submit", (event) => {
-  if (event.target.classList.contains("sent")) event.preventDefault();
-  event.target.classList.add("sent");
-  event.target.setAttribute("aria-busy", "true");
+  const form = event.target;
+  if (form.classList.contains("sent")) event.preventDefault();
+  else if (form.method === "post") keepPlace(rowsAfter(form));
+  form.classList.add("sent");
+  form.setAttribute("aria-busy", "true");
 });
 
 addEventListener("pageshow", () => {
   document.querySelectorAll("form.sent").forEach((form) => form.classList.remove("sent"));
-  const place = JSON.parse(sessionStorage.getItem("place") || "null");
-  sessionStorage.removeItem("place");
-  if (place && place[0] === location.href) scrollTo(0, place[1]);
+  backToPlace();
 });
 
 if (activity) setTimeout(look, wasBusy ? 1000 : 5000);
