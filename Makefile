@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dagster review test test-all test-duckdb2 check docs bench clean
+.PHONY: help demo dagster review test test-all test-duckdb2 check docs pictures bench clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ check: $(STAMP)  ## Formatting, lint, types, layers, generated docs
 
 docs: $(STAMP)  ## Write docs/tables.md from the table contract
 	$(BIN)/python -m docs.generate
+
+pictures: $(STAMP)  ## Take the pictures of the review website anew, by its browser test
+	PICTURES_FOLDER=$(abspath docs/images) $(BIN)/pytest -q tests/review/test_story.py
 
 clean:  ## Remove what the demo made
 	rm -rf data

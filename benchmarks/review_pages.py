@@ -34,13 +34,13 @@ from o365_etl.review.app import PAGES
 TIMES = 15
 # What people ask of a page besides the page itself.
 ASKED = {
-    "/": ("?q=town&page=1", "?status=ok&page=20"),
-    "/matching": ("?show=matched", "?show=all&page=30", "?show=all&q=mill"),
+    "/": ("?q={word}", "?status=ok&page=20"),
+    "/matching": ("?show=matched", "?show=all&page=30", "?show=all&q={word}"),
     "/matching/accept-all": ("?score=60",),
-    "/organizations/search": ("?q=mill",),
+    "/organizations/search": ("?q={word}",),
     "/tenants/{tenant_id}/users": ("?state=create", "?field=title", "?q=anna", "?page=9"),
     "/tenants/{tenant_id}/ambiguous/contacts": ("?q=anna",),
-    "/plan": ("?page=15", "?q=mill"),
+    "/plan": ("?page=15", "?q={word}"),
     "/plan/{tenant_id}": ("?page=2",),
     "/log": ("?level=warning", "?tenant={tenant_id}", "?page=3"),
 }
@@ -114,15 +114,21 @@ def values(workspace: Workspace) -> Iterator[dict[str, str]]:
     """So many tenants and users from all over the estate, the same ones in every run."""
     users = query(
         workspace,
-        "SELECT tenant_id, min_by(user_id, hash(user_id)) AS user_id FROM match.contacts GROUP BY tenant_id"
-        " ORDER BY hash(tenant_id) LIMIT ?",
+        "SELECT tenant_id, any_value(o.tenant_name) AS word, min_by(c.user_id, hash(c.user_id)) AS user_id"
+        " FROM match.contacts c JOIN match.organizations o USING (tenant_id)"
+        " GROUP BY tenant_id ORDER BY hash(tenant_id) LIMIT ?",
         [TIMES],
     )
     if len(users) < TIMES:
         raise SystemExit(f"the estate needs at least {TIMES} tenants")
     run_id = str(workspace.state.runs(limit=1)[0]["run_id"])
     for user in users:
-        yield {**user, "name": workspace.settings.connections[0].name, "run_id": run_id}
+        yield {
+            **user,
+            "word": user["word"].split()[0],
+            "name": workspace.settings.connections[0].name,
+            "run_id": run_id,
+        }
 
 
 @contextmanager

@@ -96,8 +96,8 @@ def _approve(workspace: Workspace, db: Db, mode: str) -> dict[str | None, str]:
         )
     )
     by_person = {t for t, plan_hash in workspace.state.approvals.open().items() if plans.get(t) == plan_hash}
-    # An approval of another plan than this one is void.
-    store.set_state(db, plans.keys() - by_person, "approved", "planned")
+    # An approval of another plan than this one is void, and so is one that a run used which was stopped.
+    store.hold_again(db, plans.keys() - by_person)
     store.set_state(db, by_person, "planned", "approved")
     store.set_state(db, by_person, "blocked", "approved")
     if mode == "apply":

@@ -41,8 +41,13 @@ def back(
     """To the page of this site that the form names in `back`, else to `otherwise`; with a sentence."""
     if text:
         session_of(request).note(kind, text)
+    return RedirectResponse(way_back(form, otherwise), 303)
+
+
+def way_back(form: Form, otherwise: str) -> str:
+    """The page of this site that the form names in `back`, else `otherwise`."""
     wanted = form.get("back")
-    return RedirectResponse(wanted if _is_ours(wanted) else otherwise, 303)
+    return wanted if _is_ours(wanted) else otherwise
 
 
 def _is_ours(address: str) -> bool:

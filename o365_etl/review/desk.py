@@ -33,7 +33,7 @@ _DOES = {
     "apply": "Writing to IT Glue",
     "disconnect": "Removing a connection",
 }
-_THEN = {"sync": "a sync", "rematch": "decisions are taken up", "apply": "the approved plan is written"}
+_THEN = {"sync": "a sync", "rematch": "the decisions made since", "apply": "the approved plan is written"}
 # How the runs of the worker's own commands are marked.
 _TRIGGERS = {"sync": "manual", "rematch": "rematch", "apply": "apply"}
 # Counting what a run has written takes a while once that is a lot: it may cost this share of the time at most.

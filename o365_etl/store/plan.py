@@ -22,6 +22,8 @@ Row = dict[str, Any]
 USERS_PER_PORTION = 50_000
 ROWS_AT_ONCE = 5_000
 CHANGES = "sync.changes"
+# Stands in the reason of a change that a brake holds, before why; also after a person approved it.
+_WAITS = "; waits for approval: "
 _WORKING = ("plan_tenants", "fresh", "batch", "user_links", "left_users", "new_contacts", "owners", "found")
 
 
@@ -166,7 +168,7 @@ def seal(db: Db, plans: Mapping[str | None, str], approved: Set[str | None], blo
         db.execute(
             f"INSERT INTO {CHANGES} BY NAME SELECT c.* REPLACE ("
             " p.plan_hash AS plan_hash, coalesce(c.state, p.state) AS state,"
-            " CASE WHEN c.state IS NULL AND p.state = 'blocked' THEN c.reason || '; waits for approval: ' || p.why"
+            f" CASE WHEN c.state IS NULL AND p.state = 'blocked' THEN c.reason || '{_WAITS}' || p.why"
             "  ELSE c.reason END AS reason"
             ") FROM collected c LEFT JOIN plans p ON p.tenant_id = coalesce(c.tenant_id, '')"
         )
@@ -178,6 +180,15 @@ def set_state(db: Db, tenant_ids: Iterable[str | None], before: str, after: str)
     db.execute(
         f"UPDATE {CHANGES} SET state = ? WHERE state = ? AND list_contains(?, coalesce(tenant_id, ''))",
         [after, before, [tenant_id or "" for tenant_id in tenant_ids]],
+    )
+
+
+def hold_again(db: Db, tenant_ids: Iterable[str | None]) -> None:
+    """What was approved for these tenants (None: the account) is so no more: it waits as it did when it was planned."""
+    db.execute(
+        f"UPDATE {CHANGES} SET state = CASE WHEN contains(reason, '{_WAITS}') THEN 'blocked' ELSE 'planned' END"
+        " WHERE state = 'approved' AND list_contains(?, coalesce(tenant_id, ''))",
+        [[tenant_id or "" for tenant_id in tenant_ids]],
     )
 
 

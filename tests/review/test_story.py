@@ -192,7 +192,6 @@ def test_from_the_first_sync_to_the_log_of_what_was_written(
     browser.picture("runs")
     browser.go("Overview")
     browser.picture("overview")
-    browser.picture("overview-dark", dark=True)
     assert problems == []
 
 

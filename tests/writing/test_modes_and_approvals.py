@@ -18,8 +18,8 @@ from desk import (
     writes,
 )
 
-from o365_etl.errors import ConfigError, NotFoundError
-from o365_etl.simulator import Estate, SimOrganization
+from o365_etl.errors import ConfigError, NotFoundError, O365EtlError
+from o365_etl.simulator import Estate, Fault, SimOrganization
 from tests.conftest import World
 
 Start = Callable[..., World]
@@ -142,6 +142,26 @@ def test_an_approval_is_used_up_by_its_run(start: Start, contoso: Estate) -> Non
 
     assert once == again
     assert first.title is None
+
+
+def test_a_brake_holds_again_what_a_stopped_run_left(start: Start) -> None:
+    """The approval was for that run: what it did not come to waits for a person once more, also in mode apply."""
+    estate = small_estate()
+    world = start(estate)
+    set_mode(world, "apply")
+    world.configure("[brakes]\nmax_creates_per_tenant = 1")
+    world.sync()
+    approve(world)
+    world.add_fault(Fault("itglue", "status", path="contacts", method="POST", status=401))
+    with pytest.raises(O365EtlError):
+        apply(world, by_person=False)
+    world.heal()
+    done = apply(world, by_person=False)
+
+    assert (done.blocked_tenants, estate.contacts) == (1, [])
+    world.sync()
+    approve_and_apply(world)
+    assert len(estate.contacts) == 2
 
 
 def test_an_approval_of_one_tenant_is_none_of_another(start: Start) -> None:

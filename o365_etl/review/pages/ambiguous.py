@@ -31,12 +31,6 @@ FOUND = 20
 # A number with fewer digits is an extension.
 _SHORTEST_PHONE = 7
 
-# A person has to look: no rule decides, or a decision was taken back and the rules have not looked again.
-_OPEN = (
-    " FROM match.contacts m WHERE m.tenant_id = ? AND ((m.status = 'ambiguous'"
-    " AND NOT list_contains(?::VARCHAR[], m.user_id)) OR (m.rule = 'decision' AND m.status <> 'ambiguous'"
-    " AND NOT list_contains(?::VARCHAR[], m.user_id)))"
-)
 _KINDS = {
     "swapped_names": "first and last name swapped",
     "display_name": "the display name is the contact's",
@@ -56,20 +50,12 @@ def show(request: Request) -> Response:
     decided = standings(workspace).user_decisions.get(tenant.tenant_id, {})
     pending = {each.user_id for each in not_in_effect(workspace, decided.values())}
     is_decided = request.query_params.get("show") == "decided"
-    open_parameters = [tenant.tenant_id, sorted(pending), list(decided)]
-    to_decide = query(workspace, "SELECT count(*) AS n" + _OPEN, open_parameters)[0]["n"]
-    number, pages = page_of(request, len(decided) if is_decided else to_decide, PER_PAGE)
-    start = (number - 1) * PER_PAGE
-    if is_decided:
-        ids = list(decided)[start : start + PER_PAGE]
-        found = _matches(workspace, tenant.tenant_id, ids)
-        rows = [found[user_id] for user_id in ids if user_id in found]
-    else:
-        rows = query(
-            workspace,
-            "SELECT m.*" + _OPEN + " ORDER BY m.user_principal_name, m.user_id LIMIT ? OFFSET ?",
-            [*open_parameters, PER_PAGE, start],
-        )
+    to_decide = _to_decide(workspace, tenant.tenant_id, decided, pending)
+    listed = list(decided) if is_decided else to_decide
+    number, pages = page_of(request, len(listed), PER_PAGE)
+    listed = listed[(number - 1) * PER_PAGE : number * PER_PAGE]
+    matches = _matches(workspace, tenant.tenant_id, listed)
+    rows = [matches[user_id] for user_id in listed if user_id in matches]
     text, asked = request.query_params.get("q", "").strip(), request.query_params.get("user", "")
     did = decided.get(request.query_params.get("did", ""))
     address = f"{path}?" + urlencode({"show": "decided" if is_decided else "open"})
@@ -81,13 +67,13 @@ def show(request: Request) -> Response:
             "path": path,
             "people": _people(workspace, tenant, rows, decided, pending),
             "is_decided": is_decided,
-            "counts": {"open": to_decide, "decided": len(decided)},
+            "counts": {"open": len(to_decide), "decided": len(decided)},
             "number": number,
             "pages": pages,
             "address": address,
             "here_again": f"{address}&page={number}",
             "did": did,
-            "did_says": _in_a_sentence(workspace, did, is_in_effect=did.user_id not in pending) if did else "",
+            "did_says": _in_a_sentence(workspace, tenant, did, is_in_effect=did.user_id not in pending) if did else "",
             "asked": asked,
             "text": text,
             "found": _found_contacts(workspace, tenant, text) if asked and text else [],
@@ -95,13 +81,35 @@ def show(request: Request) -> Response:
     )
 
 
+def _to_decide(
+    workspace: Workspace, tenant_id: str, decided: Mapping[str, UserDecision], pending: Collection[str]
+) -> list[str]:
+    """The users a person has to look at, by name: no rule decides, or what was decided was taken back since."""
+    rows = query(
+        workspace,
+        "SELECT user_id, status FROM match.contacts WHERE tenant_id = ? AND (status = 'ambiguous' OR rule = 'decision')"
+        " ORDER BY user_principal_name, user_id",
+        [tenant_id],
+    )
+    return [
+        row["user_id"]
+        for row in rows
+        if (row["user_id"] not in pending if row["status"] == "ambiguous" else row["user_id"] not in decided)
+    ]
+
+
 def _matches(workspace: Workspace, tenant_id: str, ids: Sequence[str]) -> dict[str, Row]:
     rows = query(
         workspace,
-        "SELECT * FROM match.contacts WHERE tenant_id = ? AND user_id IN (SELECT unnest(?::VARCHAR[]))",
-        [tenant_id, list(ids)],
+        f"SELECT * FROM match.contacts WHERE tenant_id = ? AND user_id IN ({_marks(ids)})",
+        [tenant_id, *ids],
     )
     return {row["user_id"]: row for row in rows}
+
+
+def _marks(values: Collection[str]) -> str:
+    """As many parameters as there are values: constants, unlike a list, are looked for while the table is read."""
+    return ", ".join("?" * len(values)) or "NULL"
 
 
 def _people(
@@ -117,7 +125,7 @@ def _people(
     wanted = {each for _, candidates, _ in parsed for each in candidates}
     wanted |= {row["contact_id"] for row in rows if row["contact_id"]}
     wanted |= {each.contact_id for row in rows if (each := decided.get(row["user_id"])) and each.contact_id}
-    contacts = _contacts(workspace, wanted)
+    contacts = _contacts(workspace, tenant.organization_id, wanted)
     claims = _claims(workspace, tenant.organization_id, wanted)
     people = []
     for row, candidates, seen in parsed:
@@ -157,28 +165,30 @@ def _users(workspace: Workspace, tenant_id: str, ids: Sequence[str]) -> dict[str
         # The tenant stands in each part, so that only its rows are looked through.
         "WITH mails AS (SELECT user_id, list(address ORDER BY array_position(['primary', 'alias', 'upn', 'other'],"
         " kind), address) AS addresses FROM m365.user_addresses"
-        " WHERE tenant_id = ? AND user_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY user_id)"
+        f" WHERE tenant_id = ? AND user_id IN ({_marks(ids)}) GROUP BY user_id)"
         " SELECT user_id, display_name, given_name, surname, job_title,"
         " list_filter([business_phone, mobile_phone], lambda x: x IS NOT NULL) AS phones,"
         " coalesce(addresses, []) AS addresses FROM m365.users LEFT JOIN mails USING (user_id)"
-        " WHERE tenant_id = ? AND user_id IN (SELECT unnest(?::VARCHAR[]))",
-        [tenant_id, list(ids), tenant_id, list(ids)],
+        f" WHERE tenant_id = ? AND user_id IN ({_marks(ids)})",
+        [tenant_id, *ids, tenant_id, *ids],
     )
     return {row["user_id"]: row for row in rows}
 
 
-def _contacts(workspace: Workspace, ids: Collection[str]) -> dict[str, Row]:
+def _contacts(workspace: Workspace, organization_id: str | None, ids: Collection[str]) -> dict[str, Row]:
+    wanted = [organization_id, *sorted(ids)]
+    own = f"WHERE organization_id = ? AND contact_id IN ({_marks(ids)})"
     rows = query(
         workspace,
-        "WITH wanted AS (SELECT * FROM itglue.contacts WHERE contact_id IN (SELECT unnest(?::VARCHAR[]))),"
-        " mails AS (SELECT contact_id, list(address ORDER BY is_primary DESC NULLS LAST, address) AS addresses"
-        "  FROM itglue.contact_emails WHERE contact_id IN (SELECT contact_id FROM wanted) GROUP BY contact_id),"
+        "WITH mails AS (SELECT contact_id, list(address ORDER BY is_primary DESC NULLS LAST, address) AS addresses"
+        f" FROM itglue.contact_emails {own} GROUP BY contact_id),"
         " calls AS (SELECT contact_id, list(number ORDER BY is_primary DESC NULLS LAST, number) AS phones"
-        "  FROM itglue.contact_phones WHERE contact_id IN (SELECT contact_id FROM wanted) GROUP BY contact_id)"
-        " SELECT w.contact_id, w.first_name, w.last_name, w.title, w.contact_type, w.sync_owner, w.resource_url,"
-        " coalesce(m.addresses, []) AS addresses, coalesce(c.phones, []) AS phones"
-        " FROM wanted w LEFT JOIN mails m USING (contact_id) LEFT JOIN calls c USING (contact_id)",
-        [sorted(ids)],
+        f" FROM itglue.contact_phones WHERE contact_id IN ({_marks(ids)}) GROUP BY contact_id)"
+        " SELECT c.contact_id, c.first_name, c.last_name, c.title, c.sync_owner, c.resource_url,"
+        " coalesce(m.addresses, []) AS addresses, coalesce(p.phones, []) AS phones"
+        f" FROM (SELECT * FROM itglue.contacts {own}) c"
+        " LEFT JOIN mails m USING (contact_id) LEFT JOIN calls p USING (contact_id)",
+        [*wanted, *sorted(ids), *wanted],
     )
     return {row["contact_id"]: row for row in rows}
 
@@ -251,8 +261,8 @@ def _in_words(decision: UserDecision, contacts: Mapping[str, Row]) -> str:
     return "gets a new contact" if decision.action == "create" else "is ignored"
 
 
-def _in_a_sentence(workspace: Workspace, decision: UserDecision, *, is_in_effect: bool) -> str:
-    contacts = _contacts(workspace, [decision.contact_id] if decision.contact_id else [])
+def _in_a_sentence(workspace: Workspace, tenant: Standing, decision: UserDecision, *, is_in_effect: bool) -> str:
+    contacts = _contacts(workspace, tenant.organization_id, [decision.contact_id] if decision.contact_id else [])
     name = _name_of(workspace, decision.tenant_id, decision.user_id)
     text = f"{name} {_in_words(decision, contacts)}."
     return text if is_in_effect else f"{text} It takes effect in a moment."
@@ -344,7 +354,8 @@ def _asked_again(request: Request, form: Form, tenant: Standing, name: str, erro
     user_id, contact_id = request.path_params["user_id"], form.get("contact_id")
     now = standings(workspace).user_decisions.get(tenant.tenant_id, {}).get(user_id)
     history = workspace.state.decisions.history(tenant.tenant_id, user_id)
-    contacts = _contacts(workspace, {each["contact_id"] for each in history if each["contact_id"]} | {contact_id})
+    ids = {each["contact_id"] for each in history if each["contact_id"]} | {contact_id}
+    contacts = _contacts(workspace, tenant.organization_id, ids)
     named = " ".join(filter(None, (contacts.get(contact_id, {}).get(key) for key in ("first_name", "last_name"))))
     wanted = {
         "to": f"say that this is the contact {named or contact_id}",

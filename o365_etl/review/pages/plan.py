@@ -6,7 +6,7 @@ What does not live here: what an approval is good for (`pipeline.deciding`) and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -17,8 +17,8 @@ from o365_etl.pipeline import deciding, planned
 from o365_etl.pipeline.workspace import Workspace, query
 from o365_etl.review.answering import back, desk_of, page, session_of, workspace_of
 from o365_etl.review.forms import Form
-from o365_etl.review.rendering import plural, word
-from o365_etl.sync.changes import NEW_CONTACT
+from o365_etl.review.pages.plan_changes import RESOURCES, grouped
+from o365_etl.review.rendering import plural
 
 Row = dict[str, Any]
 
@@ -26,8 +26,6 @@ TENANTS_ON_A_PAGE = 50
 CHANGES_ON_A_PAGE = 50
 # More ticks than these nobody sets after looking: the others are approved tenant by tenant.
 MOST_TICKS = 200
-# Members of a list that are named; of the others the number is told.
-MOST_NAMED = 8
 # Approvals that are shown, and tenants that are named of each.
 _APPROVALS = 20
 _NAMED = 5
@@ -39,14 +37,6 @@ PARTS: Mapping[str, Sequence[str]] = {
     "skipped": ("skipped",),
     "failed": ("failed",),
     "applied": ("applied",),
-}
-RESOURCES = {
-    "organization": "Organization",
-    "location": "Location",
-    "contact": "Contact",
-    "flexible_asset_type": "Asset type of the account",
-    "license_asset": "License",
-    "user_asset": "Microsoft 365 data of a contact",
 }
 ACTIONS = {"create": "Create", "update": "Update", "deactivate": "Mark as left"}
 APPROVED = "The plan of {} is approved. It is written with the next apply, as long as it stays the same."
@@ -141,7 +131,7 @@ def _tenant(request: Request, wanted: str, status: int = 200) -> HTMLResponse:
             "action": action,
             "page": number,
             "pages": pages,
-            "groups": _grouped(workspace, tenant_id, changes),
+            "groups": grouped(workspace, tenant_id, changes),
             "resource_names": RESOURCES,
             "action_names": ACTIONS,
             "mode": workspace.settings.itglue.mode,
@@ -353,89 +343,6 @@ def _kinds(groups: Sequence[Row], states: Sequence[str]) -> list[Row]:
         if each["state"] in states:
             kinds[each["resource"], each["action"]] += each["changes"]
     return [{"resource": resource, "action": action, "changes": count} for (resource, action), count in kinds.items()]
-
-
-def _grouped(workspace: Workspace, tenant_id: str | None, changes: Sequence[Row]) -> list[Row]:
-    """The changes under what is done to which kind of record, with names for ids."""
-    listed = {id(each): _compared(each["old"], each["new"]) for change in changes for each in change["fields"].values()}
-    contacts, users = set(), set()
-    for change in changes:
-        if change["resource"] == "contact" and not _is_user(change) and change["target_id"]:
-            contacts.add(change["target_id"])
-        for member in _members(change, listed):
-            (users if member.startswith(NEW_CONTACT) else contacts).add(member.removeprefix(NEW_CONTACT))
-    names = planned.names_of(workspace, tenant_id, contacts, users)
-
-    def said(member: str, field: str) -> str:
-        return names.get(member.removeprefix(NEW_CONTACT), member) if field == "contacts" else member
-
-    groups: dict[tuple[str, str], Row] = {}
-    for change in changes:
-        fields = []
-        for name, each in change["fields"].items():
-            sides = listed[id(each)]
-            shown = {kind: [said(member, name) for member in sides[kind]] for kind in ("gone", "kept", "new")}
-            fields.append(
-                {"name": word(name.replace("-", "_")), "is_list": sides["is_list"], "more": sides["more"], **shown}
-            )
-        group = groups.setdefault(
-            (change["resource"], change["action"]),
-            {"resource": change["resource"], "action": change["action"], "changes": []},
-        )
-        group["changes"].append(
-            {
-                **change,
-                "subject": _subject(change, names),
-                "is_user": _is_user(change),
-                "reason": planned.reason_of(change["reason"]),
-                "fields": fields,
-            }
-        )
-    return list(groups.values())
-
-
-def _is_user(change: Row) -> bool:
-    """Whether a change is about a user who is there."""
-    return change["user_principal_name"] is not None or change["display_name"] is not None
-
-
-def _members(change: Row, listed: Mapping[int, Row]) -> Iterator[str]:
-    """The contacts that a change names in a list, by their ids or as the user whose contact is still to be created."""
-    each = change["fields"].get("contacts")
-    if each is not None:
-        for kind in ("gone", "kept", "new"):
-            yield from listed[id(each)][kind]
-
-
-def _subject(change: Row, names: Mapping[str, str]) -> str:
-    """What a change is about, by its name where that is known."""
-    own = change["display_name"] or change["user_principal_name"] or change["product_name"]
-    if own is None and change["resource"] == "contact":
-        own = names.get(change["target_id"] or "")
-    if own is None and change["resource"] in ("organization", "location", "flexible_asset_type"):
-        named = change["fields"].get("name", {})
-        own = named.get("new") or named.get("old") or RESOURCES[change["resource"]]
-    return str(own or change["subject_id"] or change["target_id"] or RESOURCES[change["resource"]])
-
-
-def _compared(old: Any, new: Any) -> Row:
-    """Two values of a field as texts: what goes, what stays, what comes; `more` counts what is not named of a list."""
-    if not isinstance(old, list) and not isinstance(new, list):
-        return {"is_list": False, "gone": _texts(old), "kept": [], "new": _texts(new), "more": {"gone": 0, "new": 0}}
-    before, after = _texts(old), _texts(new)
-    sides = {
-        "gone": [each for each in before if each not in set(after)],
-        "kept": [each for each in before if each in set(after)],
-        "new": [each for each in after if each not in set(before)],
-    }
-    more = {kind: max(0, len(each) - MOST_NAMED) for kind, each in sides.items()}
-    return {"is_list": True, **{kind: each[:MOST_NAMED] for kind, each in sides.items()}, "more": more}
-
-
-def _texts(value: Any) -> list[str]:
-    if value is None or value == "":
-        return []
-    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
 
 
 PAGES: Mapping[str, Callable[[Request], Response]] = {
