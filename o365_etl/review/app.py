@@ -32,6 +32,7 @@ from o365_etl.review.shield import Shield
 
 # A form with an answer for each of five thousand tenants.
 _LARGEST_FORM = 2_000_000
+_NEVER_ENDING = 50_000_000
 _PUBLIC = ("/sign-in", "/static/", "/health")
 _BROKEN = """<!doctype html>
 <html lang="en">
@@ -140,11 +141,18 @@ def _guarded_form(handler: Callable[[Request, Form], Response]) -> Callable[[Req
     """A form is taken only from a page of ours made for this session."""
 
     async def answer(request: Request) -> Response:
-        body = b""
+        body, size = b"", 0
         async for chunk in request.stream():
-            body += chunk
-            if len(body) > _LARGEST_FORM:
-                return told(request, 413, "This form is too large.", "Choose fewer entries at once.")
+            size += len(chunk)
+            if size <= _LARGEST_FORM:
+                body += chunk
+            elif size > _NEVER_ENDING:
+                break
+        # What is too large is read to its end all the same: a browser that still sends does not hear the answer.
+        if size > _LARGEST_FORM:
+            return await run_in_threadpool(
+                told, request, 413, "This form is too large.", "Choose fewer entries at once."
+            )
         form = Form(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
         session: Session = request.state.session
         if not _is_own_page(request) or not is_same_token(form.get("csrf"), session):

@@ -74,7 +74,9 @@ def organization_evidence(db: Db, fresh: Sequence[str]) -> pd.DataFrame:
     pair = ["tenant_id", "organization_id"]
     addresses = pd.DataFrame(by_address, columns=[*pair, "shared_addresses"])
     domains = pd.DataFrame(by_domain, columns=[*pair, "shared_domains", "domains"])
-    domains["domains"] = [json.dumps(names, ensure_ascii=False) for names in domains["domains"]]
+    texts = [json.dumps(names, ensure_ascii=False) for names in domains["domains"]]
+    # Of objects, also where no domain is shared at all: text cannot fill a column of numbers.
+    domains["domains"] = pd.Series(texts, index=domains.index, dtype="object")
     evidence = addresses.merge(domains, how="outer", on=pair, validate="1:1")
     counts = {"shared_addresses": "int64", "shared_domains": "int64"}
     return evidence.fillna({"shared_addresses": 0, "shared_domains": 0, "domains": "[]"}).astype(counts)

@@ -49,6 +49,18 @@ def test_evidence_counts_members_and_verified_domains_only(db: Db, fill: Callabl
     assert found(db, []) == {}
 
 
+def test_addresses_are_evidence_where_no_domain_is_shared(db: Db, fill: Callable[..., None]) -> None:
+    """An address at a domain that is not the tenant's speaks alone."""
+    fill(
+        {
+            "m365.users": [{"tenant_id": "t", "user_id": "u", "is_guest": False}],
+            "m365.user_addresses": [{"tenant_id": "t", "user_id": "u", "address": "a@x.example", "kind": "alias"}],
+            "itglue.contact_emails": [{"contact_id": "1", "organization_id": "100", "address": "a@x.example"}],
+        }
+    )
+    assert found(db, ["t"]) == {("t", "100"): (1, 0, "[]")}
+
+
 def found(db: Db, fresh: list[str]) -> dict[tuple[str, str], tuple[Any, ...]]:
     frame = relate.organization_evidence(db, fresh)
     return {(row[0], row[1]): tuple(row[2:]) for row in frame.itertuples(index=False)}

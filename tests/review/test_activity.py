@@ -85,7 +85,7 @@ def test_what_waits_for_another_process_is_told_too(world: World, desk: Desk) ->
         desk.worker.ask("rematch")
         text = desk.activity().text
         assert text.startswith("Syncing since")
-        assert text.endswith("Then: decisions are taken up.")
+        assert text.endswith("Then: the decisions made since.")
 
 
 def test_writing_is_counted_against_what_is_approved(world: World, desk: Desk) -> None:

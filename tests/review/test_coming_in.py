@@ -23,13 +23,3 @@ def test_the_link_opens_the_site_once(
     other.get(link)
     assert other.status == 401
     assert "Active integrations" not in other.page.text
-
-
-def test_a_sync_started_by_hand_ends_ok(
-    start: Callable[..., World], contoso: Estate, open_site: Callable[..., Site]
-) -> None:
-    site = open_site(start(contoso))
-    visitor = site.visitor()
-    visitor.post("/sync")
-    assert visitor.wait_idle()["kind"] == "idle"
-    assert [run["status"] for run in site.world.workspace.state.runs()] == ["ok"]

@@ -161,6 +161,8 @@ def test_closing_stops_what_runs_and_forgets_what_waits(
     assert is_idle(worker)
     assert worker.state()[2] is not None
     assert worker.state()[2].command == "sync"  # type: ignore[union-attr]
+    # Asked to stop, it closes its books itself.
+    assert [run["status"] for run in world.workspace.state.runs()] == ["failed"]
     with world.workspace.writing("afterwards", "test", wait_seconds=0):
         pass
 

@@ -19,7 +19,7 @@ from o365_etl.normalise import normalise
 from o365_etl.pipeline import deciding
 from o365_etl.pipeline.standing import STATUSES, Standing, Standings, standings
 from o365_etl.pipeline.workspace import Workspace, query
-from o365_etl.review.answering import back, desk_of, page, session_of, workspace_of
+from o365_etl.review.answering import back, desk_of, page, session_of, way_back, workspace_of
 from o365_etl.review.forms import Form
 from o365_etl.review.rendering import plural, segment, word
 
@@ -401,7 +401,7 @@ def conflict(request: Request, form: Form, **shown: Any) -> Response:
     """The page that asks; what the person typed stays in its form."""
     why = form.get("why")[:LONGEST_REASON]
     fields = {**shown.pop("fields"), "why": why or None}
-    kept_back = form.get("back") if form.get("back").startswith("/") else shown["leave"]
+    kept_back = way_back(form, shown["leave"])
     return page(request, "conflict.html", {**shown, "fields": fields, "why": why, "kept_back": kept_back}, status=409)
 
 
