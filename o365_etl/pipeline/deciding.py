@@ -78,25 +78,34 @@ def accept_all(
     Returns what was decided, and what was not because something changed meanwhile: tenant_id, tenant_name, problem.
     """
     held = standings(workspace)
-    done: list[Row] = []
+    names: dict[str, str] = {}
     refused: list[Row] = []
-    entries: list[Row] = []
+    asked: list[Row] = []
     for tenant_id, organization_id, seen in wanted:
-        row: Row = {"tenant_id": tenant_id, "tenant_name": tenant_id}
         try:
             stands = held.of(tenant_id)
-            row["tenant_name"] = stands.tenant_name
+            names[tenant_id] = stands.tenant_name
             best = stands.suggested.organization_id if stands.suggested else None
             if organization_id != (stands.organization_id if stands.status == "matched" else best):
                 raise _changed(stands.tenant_name)
-            said, entry = _record(workspace, row, "accept", organization_id, who, why, seen, _before(stands))
         except (ConflictError, NotFoundError) as error:
-            refused.append({**row, "problem": error.message})
+            refused.append(_refused(tenant_id, names, error))
         else:
-            done.append(said)
-            entries.append(entry)
-    workspace.state.log_many(None, entries)
-    return done, refused
+            content = {"tenant_id": tenant_id, "action": "accept", "organization_id": organization_id}
+            asked.append({**content, "who": who, "why": why, "before": _before(stands), "seen": seen})
+    done: list[Row] = []
+    for each, outcome in zip(asked, workspace.state.decisions.decide_many(asked), strict=True):
+        if isinstance(outcome, ConflictError):
+            refused.append(_refused(each["tenant_id"], names, outcome))
+        else:
+            done.append(_said(outcome, names[each["tenant_id"]], each))
+    workspace.state.log_many(None, [_entry(_words(row), who, why, row["tenant_id"]) for row in done])
+    order = {tenant_id: place for place, (tenant_id, _, _) in enumerate(wanted)}
+    return done, sorted(refused, key=lambda row: order[row["tenant_id"]])
+
+
+def _refused(tenant_id: str, names: Mapping[str, str], error: ConflictError | NotFoundError) -> Row:
+    return {"tenant_id": tenant_id, "tenant_name": names.get(tenant_id, tenant_id), "problem": error.message}
 
 
 def _changed(tenant_name: str) -> ConflictError:
@@ -223,9 +232,11 @@ def _decide(
     why: str | None,
     seen: int | None,
 ) -> Row:
+    content = {"tenant_id": row["tenant_id"], "action": action, "organization_id": organization_id}
     before = _before(standings(workspace).of(row["tenant_id"]))
-    said, entry = _record(workspace, row, action, organization_id, who, why, seen, before)
-    workspace.state.log_many(None, [entry])
+    decision = workspace.state.decisions.decide(**content, who=who, why=why, before=before, seen=seen)
+    said = _said(decision, row["tenant_name"], content)
+    workspace.state.log_many(None, [_entry(_words(said), who, why, row["tenant_id"])])
     return said
 
 
@@ -234,35 +245,14 @@ def _before(held: Standing) -> Row:
     return {"status": held.status, "organization_id": held.organization_id, "rule": held.rule}
 
 
-def _record(
-    workspace: Workspace,
-    row: Row,
-    action: str,
-    organization_id: str | None,
-    who: str,
-    why: str | None,
-    seen: int | None,
-    before: Row,
-) -> tuple[Row, Row]:
-    """Decide, and return what was decided with the entry for the log."""
-    decision = workspace.state.decisions.decide(
-        tenant_id=row["tenant_id"],
-        action=action,
-        organization_id=organization_id,
-        who=who,
-        why=why,
-        before=before,
-        seen=seen,
-    )
-    said = {
-        "decision": decision,
-        "tenant_id": row["tenant_id"],
-        "tenant_name": row["tenant_name"],
-        "action": action,
-        "organization_id": organization_id,
-    }
-    message = " ".join(filter(None, ["decision:", action, organization_id]))
-    return said, _entry(message, who, why, row["tenant_id"])
+def _said(decision: int, tenant_name: str, decided: Mapping[str, Any]) -> Row:
+    """What a decision about a tenant comes to, for whoever made it."""
+    shown = {name: decided[name] for name in ("action", "organization_id")}
+    return {"decision": decision, "tenant_id": decided["tenant_id"], "tenant_name": tenant_name, **shown}
+
+
+def _words(said: Row) -> str:
+    return " ".join(filter(None, ["decision:", said["action"], said["organization_id"]]))
 
 
 def _entry(message: str, who: str, why: str | None, tenant_id: str, user: Row | None = None) -> Row:

@@ -74,17 +74,30 @@ class Decisions:
         none). Raises `ConflictError` if another one is in force now, `ValueError` for an action that is none or lacks
         what it is about.
         """
-        _check(action, user_id, organization_id, contact_id)
-        wanted = (action, organization_id, contact_id)
         with self._database.writing(exclusive=True) as connection:
-            past = _of_subject(connection, tenant_id, user_id)
-            held = _held(past)
-            if held and (held["action"], held["organization_id"], held["contact_id"]) == wanted:
-                return int(held["id"])
-            _refuse_unseen(past, held, seen)
-            subject = {"tenant_id": tenant_id, "user_id": user_id}
-            content = {"action": action, "organization_id": organization_id, "contact_id": contact_id}
-            return _append(connection, {**subject, **content, "who": who, "why": why, "before": dict(before)})
+            return _decide(
+                connection,
+                tenant_id=tenant_id,
+                user_id=user_id,
+                action=action,
+                organization_id=organization_id,
+                contact_id=contact_id,
+                who=who,
+                why=why,
+                before=before,
+                seen=seen,
+            )
+
+    def decide_many(self, wanted: Iterable[Mapping[str, Any]]) -> list[int | ConflictError]:
+        """Each as by `decide`, whose arguments it names, all in one transaction: its id, or why it was not decided."""
+        outcomes: list[int | ConflictError] = []
+        with self._database.writing(exclusive=True) as connection:
+            for each in wanted:
+                try:
+                    outcomes.append(_decide(connection, **each))
+                except ConflictError as error:
+                    outcomes.append(error)
+        return outcomes
 
     def undo(
         self, *, tenant_id: str, user_id: str | None = None, who: str, why: str | None = None, seen: int | None = None
@@ -141,6 +154,31 @@ class Decisions:
                 sa.select(decisions.c.at).order_by(decisions.c.id.desc()).limit(1)
             )
         return found
+
+
+def _decide(
+    connection: sa.Connection,
+    *,
+    tenant_id: str,
+    user_id: str | None = None,
+    action: str,
+    organization_id: str | None = None,
+    contact_id: str | None = None,
+    who: str,
+    why: str | None = None,
+    before: Mapping[str, Any],
+    seen: int | None = None,
+) -> int:
+    _check(action, user_id, organization_id, contact_id)
+    past = _of_subject(connection, tenant_id, user_id)
+    held = _held(past)
+    wanted = (action, organization_id, contact_id)
+    if held and (held["action"], held["organization_id"], held["contact_id"]) == wanted:
+        return int(held["id"])
+    _refuse_unseen(past, held, seen)
+    subject = {"tenant_id": tenant_id, "user_id": user_id}
+    content = {"action": action, "organization_id": organization_id, "contact_id": contact_id}
+    return _append(connection, {**subject, **content, "who": who, "why": why, "before": dict(before)})
 
 
 def _check(action: str, user_id: str | None, organization_id: str | None, contact_id: str | None) -> None:

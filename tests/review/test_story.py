@@ -97,6 +97,7 @@ def test_from_the_first_sync_to_the_log_of_what_was_written(
     page.locator("#activity", has_text="Syncing…").wait_for(timeout=PATIENCE)
     browser.wait_idle()
     browser.sees("ended well")
+    browser.sees("OK", page.locator(".connection", has_text="curlew"))
     browser.sees("Kingfisher Schools")
     browser.picture("integrations")
     browser.picture("integrations-phone", narrow=True)

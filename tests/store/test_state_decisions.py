@@ -41,6 +41,21 @@ def test_a_decision_is_in_force(state: StateStore) -> None:
     assert state.decisions.history()[0]["before"] == before
 
 
+def test_of_many_decisions_one_that_was_forestalled_stops_no_other(state: StateStore) -> None:
+    """All in one transaction: each gets its id, or the reason why it was not decided."""
+    theirs = state.decisions.decide(tenant_id="t2", action="ignore", who="bo", before={})
+    asked = [
+        {"tenant_id": tenant_id, "action": "accept", "organization_id": "9", "who": "lead", "before": {}, "seen": 0}
+        for tenant_id in ("t1", "t2", "t3")
+    ]
+    first, second, third = state.decisions.decide_many(asked)
+
+    assert isinstance(second, ConflictError)
+    assert "bo" in second.message
+    held = {each.tenant_id: (each.id, each.action) for each in state.decisions.in_force()[0]}
+    assert held == {"t1": (first, "accept"), "t2": (theirs, "ignore"), "t3": (third, "accept")}
+
+
 def test_the_history_is_narrowed(state: StateStore) -> None:
     """History comes oldest first: of all, of a tenant with its users, or of one user."""
     assert (state.decisions.history(), state.decisions.latest()) == ([], 0)
