@@ -124,7 +124,7 @@ def test_a_suggestion_is_shown_with_its_evidence_and_its_rivals(visitor: Visitor
     page = visitor.get("/matching?show=suggested")
     row = row_of(page, id_of(world, "Northwind Ltd"))
     assert "Northwind GmbH" in row
-    assert "same name, apart from the legal form" in row
+    assert "same name, the legal form left out" in row
     for tenant_id in ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"):
         assert "but so has Twin" in row_of(page, tenant_id)
         assert "it is suggested for it too" in visitor.get(f"/matching/{tenant_id}")

@@ -19,6 +19,7 @@ from o365_etl.pipeline import queueing
 from o365_etl.pipeline.workspace import Workspace, query
 from o365_etl.review.answering import back, desk_of, page, workspace_of
 from o365_etl.review.forms import Form
+from o365_etl.review.paging import asked_page
 
 Row = dict[str, Any]
 
@@ -53,7 +54,7 @@ def show(request: Request) -> Response:
     level = level if level in LEVELS else ""
     text, run_id = asked.get("tenant", "").strip(), asked.get("run", "").strip()
     since, until = _time(asked.get("from")), _time(asked.get("to"))
-    number = _page(asked.get("page"))
+    number = min(asked_page(request), _MOST_PAGES)
     tenants = _tenants(workspace, text) if text else {}
     entries = workspace.state.entries(
         run_id=run_id or None,
@@ -93,7 +94,7 @@ def dismiss(request: Request, form: Form) -> Response:
 
 def show_runs(request: Request) -> Response:
     """What is queued, and the runs, the newest first."""
-    workspace, number = workspace_of(request), _page(request.query_params.get("page"))
+    workspace, number = workspace_of(request), min(asked_page(request), _MOST_PAGES)
     first = (number - 1) * RUNS_ON_A_PAGE
     runs = [run for run in workspace.state.runs(limit=first + RUNS_ON_A_PAGE + 1) if run["status"] != "queued"][first:]
     return page(
@@ -113,7 +114,7 @@ def show_run(request: Request) -> Response:
     """One run in figures, and its log."""
     workspace, run_id = workspace_of(request), str(request.path_params["run_id"])
     run = _run(workspace, run_id)
-    number = _page(request.query_params.get("page"))
+    number = min(asked_page(request), _MOST_PAGES)
     entries = workspace.state.entries(
         run_id=run_id, skip=(number - 1) * ENTRIES_ON_A_PAGE, limit=ENTRIES_ON_A_PAGE + 1
     )[::-1]
@@ -250,10 +251,6 @@ def _time(text: str | None) -> datetime | None:
 
 def _field(at: datetime | None) -> str:
     return at.strftime("%Y-%m-%dT%H:%M") if at else ""
-
-
-def _page(text: str | None) -> int:
-    return max(1, min(int(text), _MOST_PAGES)) if text and text.isascii() and text.isdigit() and len(text) < 9 else 1
 
 
 PAGES: Mapping[str, Callable[[Request], Response]] = {"/log": show, "/runs": show_runs, "/runs/{run_id}": show_run}

@@ -21,6 +21,7 @@ from o365_etl.pipeline.standing import STATUSES, Standing, Standings, standings
 from o365_etl.pipeline.workspace import Workspace, query
 from o365_etl.review.answering import back, desk_of, page, session_of, way_back, workspace_of
 from o365_etl.review.forms import Form
+from o365_etl.review.paging import page_of
 from o365_etl.review.rendering import plural, segment, word
 
 Row = dict[str, Any]
@@ -76,16 +77,6 @@ def _first_of_all(held: Standings) -> str:
     return "suggested" if not waits and held.counts()["suggested"] else "unmatched"
 
 
-def page_of(request: Request, rows: int, per_page: int) -> tuple[int, int]:
-    """Which page of a list is asked for, within those that there are, and how many there are."""
-    pages = max(1, -(-rows // per_page))
-    try:
-        wanted = int(request.query_params.get("page", "1"))
-    except ValueError:
-        wanted = 1
-    return max(1, min(wanted, pages)), pages
-
-
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """A tenant with what a row says of it in words."""
@@ -110,7 +101,7 @@ class _Shown:
 def _reasons(row: Standing, held: Standings) -> list[str]:
     seen = row.evidence
     if row.status == "matched":
-        return [_rule_in_words(row.rule, seen)]
+        return [_rule_in_words(row.rule, seen).rstrip(".") + "."]
     if row.is_to_be_created:
         return ["The next plan creates an organization for it."]
     if "decided_organization_gone" in seen:
@@ -154,7 +145,7 @@ def evidence_in_words(seen: Mapping[str, Any]) -> list[str]:
     """What speaks for a suggestion."""
     score, words = seen.get("name_score"), []
     if score is not None and score >= 100:
-        words.append("same name, apart from the legal form")
+        words.append("same name, the legal form left out")
     elif score:
         words.append(f"names {score:.0f} % alike")
     if addresses := seen.get("shared_addresses"):

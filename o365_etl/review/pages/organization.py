@@ -20,6 +20,7 @@ from o365_etl.normalise import normalise
 from o365_etl.pipeline.workspace import Workspace, now, query
 from o365_etl.review.answering import page, workspace_of
 from o365_etl.review.forms import Form
+from o365_etl.review.paging import page_of
 from o365_etl.review.rendering import share, word
 from o365_etl.tables import SCOPE_REASONS, TABLES
 
@@ -85,8 +86,7 @@ def users(request: Request) -> Response:
     groups = _groups(workspace, tenant["tenant_id"])
     where, parameters = _filter(tenant["tenant_id"], state, field, wanted)
     found = query(workspace, f"SELECT count(*) AS users FROM {where}", parameters)[0]["users"]
-    pages = max(1, -(-found // PER_PAGE))
-    number = min(max(_number(asked.get("page")), 1), pages)
+    number, pages = page_of(request, found, PER_PAGE)
     filters = {"state": state, "field": field, "q": wanted}
     return page(
         request,
@@ -315,11 +315,6 @@ def _tab(key: str | None) -> str:
 
 def _one_of(value: str | None, known: Iterable[str]) -> str | None:
     return value if value in tuple(known) else None
-
-
-def _number(text: str | None) -> int:
-    """A page's number; the first for whatever is none."""
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else 1
 
 
 PAGES: Mapping[str, Callable[[Request], Response]] = {

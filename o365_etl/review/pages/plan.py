@@ -18,6 +18,7 @@ from o365_etl.pipeline.workspace import Workspace, query
 from o365_etl.review.answering import back, desk_of, page, session_of, workspace_of
 from o365_etl.review.forms import Form
 from o365_etl.review.pages.plan_changes import RESOURCES, grouped
+from o365_etl.review.paging import page_of
 from o365_etl.review.rendering import plural
 
 Row = dict[str, Any]
@@ -55,7 +56,7 @@ def _overview(request: Request, status: int = 200) -> HTMLResponse:
     found = planned.find(rows, text=text, state=state)
     counts = Counter(row["state"] for row in rows)
     counts["skipped"] = sum(1 for row in rows if row["skipped"])
-    number, pages = _paging(asked.get("page"), len(found), TENANTS_ON_A_PAGE)
+    number, pages = page_of(request, len(found), TENANTS_ON_A_PAGE)
     first = (number - 1) * TENANTS_ON_A_PAGE
     writable = planned.to_write(workspace, rows)
     return page(
@@ -104,7 +105,7 @@ def _tenant(request: Request, wanted: str, status: int = 200) -> HTMLResponse:
     if resource not in RESOURCES or action not in ACTIONS:
         resource = action = ""
     size = _size(groups, PARTS[part], resource, action)
-    number, pages = _paging(asked.get("page"), size, CHANGES_ON_A_PAGE)
+    number, pages = page_of(request, size, CHANGES_ON_A_PAGE)
     changes = planned.changes_of(
         workspace,
         tenant_id,
@@ -260,13 +261,6 @@ def _why_not(request: Request, rows: Sequence[Row]) -> str | None:
 def _is_asked(request: Request) -> bool:
     running, waiting, _ = desk_of(request).worker.state()
     return any(job.command == "apply" for job in (running, *waiting) if job is not None)
-
-
-def _paging(wanted: str | None, rows: int, size: int) -> tuple[int, int]:
-    """The page that is shown, and how many there are."""
-    pages = max(1, -(-rows // size))
-    number = int(wanted) if wanted and wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else 1
-    return min(max(1, number), pages), pages
 
 
 def _totals(rows: Iterable[Row]) -> Row:

@@ -22,6 +22,7 @@ from o365_etl.pipeline.workspace import Workspace
 from o365_etl.review.answering import back, desk_of, page, workspace_of
 from o365_etl.review.forms import Form
 from o365_etl.review.pages import connection as connection_page
+from o365_etl.review.paging import asked_page
 
 _PAGE = 50
 # Of one kind of alert, so many lines.
@@ -161,7 +162,7 @@ def _tenants(request: Request, workspace: Workspace, counts: Sequence[Mapping[st
     connection = asked.get("connection", "")
     text = asked.get("q", "").strip()[:200]
     wanted = overviewing.Wanted(text, statuses or TENANT_STATUSES, connection if connection in names else None)
-    number = _page_number(asked.get("page", ""))
+    number = asked_page(request)
     rows, fitting = overviewing.tenants(workspace, wanted, limit=_PAGE, offset=(number - 1) * _PAGE)
     pages = max(1, -(-fitting // _PAGE))
     if number > pages:
@@ -182,10 +183,6 @@ def _tenants(request: Request, workspace: Workspace, counts: Sequence[Mapping[st
         "pages": pages,
         "address": f"/?{kept}",
     }
-
-
-def _page_number(text: str) -> int:
-    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
 
 
 def _can_sync(tenant: Mapping[str, Any], connections: Sequence[Connection]) -> bool:
