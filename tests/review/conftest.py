@@ -116,9 +116,13 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield make_hostile(World(simulator, folder))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The system's Chromium, without a screen; pages of it belong to the test that opens them."""
+    """The system's Chromium, without a screen; pages of it belong to the test that opens them.
+
+    Not for the whole session: as long as it is open its event loop runs, beside which tests of other files that use
+    asyncio cannot have one.
+    """
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
