@@ -27,7 +27,7 @@ review: $(STAMP)  ## The review website on the demo's tables, with the simulator
 	@$(BIN)/o365-etl demo --review
 
 test: check  ## The whole test suite, with linters and types
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile
 
 test-all: EXTRAS := dev,msgraph,bench,postgres,keyring
 test-all:  ## As test, with the independent client, PostgreSQL and the second DuckDB
