@@ -107,6 +107,8 @@ CHANGE_RESOURCES = (
     "license_asset",
     "user_asset",
 )
+# Stands in the reason of a change that a brake holds, before why; also after a person approved it.
+BRAKE_MARK = "; waits for approval: "
 CHANGE_STATES = ("planned", "approved", "applied", "skipped", "failed", "blocked")
 UNKNOWN_REASONS = ("concealed", "forbidden", "not_in_cloud", "not_in_report", "unsupported")
 

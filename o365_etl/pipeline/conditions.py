@@ -17,6 +17,7 @@ from o365_etl.config import Connection
 from o365_etl.errors import ConfigError, TransientError
 from o365_etl.graph.endings import certificate_end
 from o365_etl.pipeline.workspace import Workspace, query
+from o365_etl.tables import BRAKE_MARK
 
 # Days before an end at which it is told, each time once more.
 STAGES = (3, 14, 60)
@@ -157,7 +158,7 @@ class _Tables:
         approved = self._workspace.state.approvals.open()
         rows = self._rows(
             "SELECT tenant_id, state, plan_hash, count(*) AS changes,"
-            " regexp_extract(any_value(reason), 'waits for approval: (.*)$', 1) AS why FROM sync.changes"
+            f" split_part(any_value(reason), '{BRAKE_MARK}', 2) AS why FROM sync.changes"
             " WHERE state IN ('planned', 'blocked') AND tenant_id IS NOT NULL GROUP BY ALL ORDER BY ALL"
         )
         waiting = [row for row in rows if approved.get(row["tenant_id"]) != row["plan_hash"]]

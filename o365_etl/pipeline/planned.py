@@ -13,6 +13,7 @@ from typing import Any
 
 from o365_etl.normalise import normalise
 from o365_etl.pipeline.workspace import Workspace, query
+from o365_etl.tables import BRAKE_MARK
 
 Row = dict[str, Any]
 Plans = Mapping[str | None, str]
@@ -22,23 +23,30 @@ OPEN_STATES = ("planned", "approved", "blocked")
 STATES = (*OPEN_STATES, "skipped")
 RESOURCES = ("organization", "location", "contact", "flexible_asset_type", "license_asset", "user_asset")
 ACTIONS = ("create", "update", "deactivate")
-_BRAKE = "waits for approval: "
 
 
-def state_now(state: str, tenant_id: str | None, plan_hash: str | None, approvals: Plans) -> str:
-    """The state of a change: `approved` also where a person approved this very plan since it was published, and not any
-    more where a run has used the approval up and was stopped.
+def state_now(change: Row, approvals: Plans) -> str:
+    """The state of a change (state, tenant_id, plan_hash, reason): `approved` also where a person approved this plan
+    since it was published. Where a run has used the approval up and was stopped, it waits again as it was planned.
     """
+    state: str = change["state"]
     if state not in OPEN_STATES:
         return state
-    if plan_hash is not None and approvals.get(tenant_id) == plan_hash:
+    if change["plan_hash"] is not None and approvals.get(change["tenant_id"]) == change["plan_hash"]:
         return "approved"
-    return "planned" if state == "approved" else state
+    if state == "approved":
+        return "blocked" if brake_of(change["reason"]) else "planned"
+    return state
 
 
 def reason_of(reason: str | None) -> str:
     """Why a change is planned, without the brake that holds it back."""
-    return (reason or "").partition(f"; {_BRAKE}")[0]
+    return (reason or "").partition(BRAKE_MARK)[0]
+
+
+def brake_of(reason: str | None) -> str | None:
+    """Why a brake holds a change back; None if none does. Told also once it was approved."""
+    return (reason or "").partition(BRAKE_MARK)[2] or None
 
 
 def by_tenant(workspace: Workspace) -> list[Row]:
@@ -55,7 +63,7 @@ def by_tenant(workspace: Workspace) -> list[Row]:
         " m.organization_name FROM ("
         " SELECT tenant_id, any_value(plan_hash) FILTER (state <> 'skipped') AS plan_hash,"
         " coalesce(any_value(state) FILTER (state <> 'skipped'), 'skipped') AS state,"
-        f" any_value(reason) FILTER (contains(reason, '; {_BRAKE}')) AS brake,"
+        f" any_value(reason) FILTER (contains(reason, '{BRAKE_MARK}')) AS reason,"
         " count(*) FILTER (action = 'create' AND state <> 'skipped') AS create,"
         " count(*) FILTER (action = 'update' AND state <> 'skipped') AS update,"
         " count(*) FILTER (action = 'deactivate' AND state <> 'skipped') AS deactivate,"
@@ -68,10 +76,10 @@ def by_tenant(workspace: Workspace) -> list[Row]:
     )
     return [
         {
-            **row,
+            **{name: value for name, value in row.items() if name != "reason"},
             "tenant_name": row["tenant_name"] or ("The account" if row["tenant_id"] is None else row["tenant_id"]),
-            "state": state_now(row["state"], row["tenant_id"], row["plan_hash"], approvals),
-            "brake": row["brake"].partition(f"; {_BRAKE}")[2] if row["brake"] else None,
+            "state": state_now(row, approvals),
+            "brake": brake_of(row["reason"]),
         }
         for row in rows
     ]

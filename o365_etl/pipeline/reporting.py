@@ -136,7 +136,7 @@ def plan(workspace: Workspace, tenants: Sequence[str] = ()) -> Row:
     ):
         if wanted and row["tenant_id"] not in wanted:
             continue
-        row["state"] = planned.state_now(row["state"], row["tenant_id"], row["plan_hash"], approvals)
+        row["state"] = planned.state_now(row, approvals)
         changes.append({**row, "fields": json.loads(row["fields"])})
     by_tenant: dict[str | None, Row] = {}
     for change in changes:
@@ -160,7 +160,7 @@ def plan(workspace: Workspace, tenants: Sequence[str] = ()) -> Row:
         summed[change["action"]] += 1
         summed |= {"plan_hash": change["plan_hash"], "state": change["state"]}
         if change["state"] == "blocked":
-            summed["reason"] = change["reason"].partition("waits for approval: ")[2]
+            summed["reason"] = planned.brake_of(change["reason"])
     return {"tenants": list(by_tenant.values()), "changes": changes}
 
 
@@ -272,7 +272,7 @@ def _changes(workspace: Workspace, rows: Sequence[Row]) -> list[Row]:
     return [
         {
             **row,
-            "state": planned.state_now(row["state"], row["tenant_id"], row["plan_hash"], approvals),
+            "state": planned.state_now(row, approvals),
             "fields": json.loads(row["fields"]),
         }
         for row in rows

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from o365_etl.pipeline.workspace import Workspace
 from o365_etl.store.checks import broken_rules as rules_broken_in
-from o365_etl.tables import TABLES
+from o365_etl.tables import BRAKE_MARK, TABLES
 
 # A table may shrink by this share from one sync to the next before somebody should look.
 FALL = 0.2
@@ -105,7 +105,7 @@ def brakes_pulled(workspace: Workspace) -> Finding:
     """Tenants whose plan waits for a person, and why."""
     with workspace.tables() as db:
         rows = db.rows(
-            "SELECT tenant_id, count(*), regexp_extract(any_value(reason), 'waits for approval: (.*)$', 1)"
+            f"SELECT tenant_id, count(*), split_part(any_value(reason), '{BRAKE_MARK}', 2)"
             " FROM sync.changes WHERE state = 'blocked' GROUP BY ALL ORDER BY ALL"
         )
     return _finding(rows, ("tenant", "changes", "why"), "tenants that wait for approval")

@@ -15,15 +15,13 @@ import pyarrow as pa
 
 from o365_etl.store.relate import UserDecision, decision_table, place_table, tenant_batches
 from o365_etl.store.warehouse import ArrowRows, Db, sql_of
-from o365_etl.tables import TABLES
+from o365_etl.tables import BRAKE_MARK, TABLES
 
 Row = dict[str, Any]
 # Users looked at by one statement, and rows of its result in memory at once.
 USERS_PER_PORTION = 50_000
 ROWS_AT_ONCE = 5_000
 CHANGES = "sync.changes"
-# Stands in the reason of a change that a brake holds, before why; also after a person approved it.
-_WAITS = "; waits for approval: "
 _WORKING = ("plan_tenants", "fresh", "batch", "user_links", "left_users", "new_contacts", "owners", "found")
 
 
@@ -168,7 +166,7 @@ def seal(db: Db, plans: Mapping[str | None, str], approved: Set[str | None], blo
         db.execute(
             f"INSERT INTO {CHANGES} BY NAME SELECT c.* REPLACE ("
             " p.plan_hash AS plan_hash, coalesce(c.state, p.state) AS state,"
-            f" CASE WHEN c.state IS NULL AND p.state = 'blocked' THEN c.reason || '{_WAITS}' || p.why"
+            f" CASE WHEN c.state IS NULL AND p.state = 'blocked' THEN c.reason || '{BRAKE_MARK}' || p.why"
             "  ELSE c.reason END AS reason"
             ") FROM collected c LEFT JOIN plans p ON p.tenant_id = coalesce(c.tenant_id, '')"
         )
@@ -186,7 +184,7 @@ def set_state(db: Db, tenant_ids: Iterable[str | None], before: str, after: str)
 def hold_again(db: Db, tenant_ids: Iterable[str | None]) -> None:
     """What was approved for these tenants (None: the account) is so no more: it waits as it did when it was planned."""
     db.execute(
-        f"UPDATE {CHANGES} SET state = CASE WHEN contains(reason, '{_WAITS}') THEN 'blocked' ELSE 'planned' END"
+        f"UPDATE {CHANGES} SET state = CASE WHEN contains(reason, '{BRAKE_MARK}') THEN 'blocked' ELSE 'planned' END"
         " WHERE state = 'approved' AND list_contains(?, coalesce(tenant_id, ''))",
         [[tenant_id or "" for tenant_id in tenant_ids]],
     )

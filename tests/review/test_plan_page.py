@@ -244,10 +244,16 @@ def test_in_mode_off_the_button_says_why(synced: World, visitor: Visitor) -> Non
 
 def test_an_approval_that_a_run_has_used_is_none_any_more() -> None:
     """A run that was stopped leaves `approved` in the table; what nobody approved again is not shown as approved."""
-    assert planned.state_now("approved", "t", "h", {}) == "planned"
-    assert planned.state_now("blocked", "t", "h", {"t": "h"}) == "approved"
-    assert planned.state_now("blocked", "t", "h", {"t": "other"}) == "blocked"
-    assert planned.state_now("applied", "t", "h", {"t": "h"}) == "applied"
+
+    def now(state: str, approvals: dict[str | None, str], reason: str = "new") -> str:
+        change = {"state": state, "tenant_id": "t", "plan_hash": "h", "reason": reason}
+        return planned.state_now(change, approvals)
+
+    assert now("approved", {}) == "planned"
+    assert now("approved", {}, "new; waits for approval: too many") == "blocked"
+    assert now("blocked", {"t": "h"}) == "approved"
+    assert now("blocked", {"t": "other"}) == "blocked"
+    assert now("applied", {"t": "h"}) == "applied"
 
 
 def test_what_is_approved_is_written_and_told(start: Start, open_site: Open) -> None:

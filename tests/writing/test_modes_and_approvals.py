@@ -19,6 +19,7 @@ from desk import (
 )
 
 from o365_etl.errors import ConfigError, NotFoundError, O365EtlError
+from o365_etl.pipeline import planned
 from o365_etl.simulator import Estate, Fault, SimOrganization
 from tests.conftest import World
 
@@ -155,6 +156,7 @@ def test_a_brake_holds_again_what_a_stopped_run_left(start: Start) -> None:
     world.add_fault(Fault("itglue", "status", path="contacts", method="POST", status=401))
     with pytest.raises(O365EtlError):
         apply(world, by_person=False)
+    assert [row["state"] for row in planned.by_tenant(world.workspace) if row["tenant_id"]] == ["blocked"]
     world.heal()
     done = apply(world, by_person=False)
 

@@ -116,7 +116,7 @@ def _tenant(request: Request, wanted: str, status: int = 200) -> HTMLResponse:
         skip=(number - 1) * CHANGES_ON_A_PAGE,
     )
     for change in changes:
-        change["state"] = planned.state_now(change["state"], tenant_id, change["plan_hash"], approvals)
+        change["state"] = planned.state_now(change, approvals)
     return page(
         request,
         "plan_tenant.html",
