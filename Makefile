@@ -69,3 +69,4 @@ bench: $(STAMP)  ## Speed and memory, as ratios of one run (minutes)
 	$(BIN)/python -m benchmarks.planning --write
 	$(BIN)/python -m benchmarks.whole_sync --share --users 20
 	$(BIN)/python -m benchmarks.whole_sync
+	$(BIN)/python -m benchmarks.review_pages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,14 @@ class World:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of the published copy."""
         return [tuple(row.values()) for row in query(self.workspace, sql)]
+
+
+@contextmanager
+def world_of(estate: Estate, folder: Path) -> Iterator[World]:
+    """A running simulator of an estate and an installation of its own beside it: for a world that tests share."""
+    (folder / "world").mkdir()
+    with Simulator(estate, faults=FaultPlan(), folder=folder / "simulator") as simulator:
+        yield World(simulator, folder / "world")
 
 
 @pytest.fixture

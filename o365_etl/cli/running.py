@@ -68,6 +68,7 @@ def _run(settings: Settings, name: str, ops: dict[str, Any], trigger: str, wait_
 
     from assets.definitions import defs
     from assets.resources import TRIGGER_TAG
+    from o365_etl.pipeline.publishing import outcomes
     from o365_etl.pipeline.workspace import Workspace
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
@@ -89,10 +90,8 @@ def _run(settings: Settings, name: str, ops: dict[str, Any], trigger: str, wait_
         except (dg.Failure, dg.DagsterError) as error:
             raise _cause(error) from error
     run = workspace.state.run(result.run_id)
-    changes = {
-        name.removeprefix("changes "): number for name, number in run["counts"].items() if name.startswith("changes ")
-    }
-    return Outcome(result.run_id, run["status"], int(run["tenants_ok"] or 0), int(run["tenants_failed"] or 0), changes)
+    read, failed = int(run["tenants_ok"] or 0), int(run["tenants_failed"] or 0)
+    return Outcome(result.run_id, run["status"], read, failed, outcomes(run["counts"]))
 
 
 def daemon_runs(settings: Settings) -> bool:

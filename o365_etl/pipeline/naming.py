@@ -5,7 +5,7 @@ A name that fits several is refused with the candidates: nobody's record is chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from o365_etl.errors import ConfigError, NotFoundError
@@ -73,6 +73,20 @@ def find_organization(workspace: Workspace, wanted: str) -> Row:
         f"{wanted!r} stands for several organizations",
         lambda row: f"{row['organization_id']} ({row['name']})",
     )
+
+
+def organization_names(workspace: Workspace, ids: Iterable[str | None]) -> dict[str, str]:
+    """What these organizations are called, by their id where they have no name; what is gone is left out."""
+    wanted = sorted({each for each in ids if each})
+    if not wanted:
+        return {}
+    rows = query(
+        workspace,
+        "SELECT organization_id, coalesce(name, organization_id) AS name FROM itglue.organizations"
+        " WHERE organization_id IN (SELECT unnest(?::VARCHAR[]))",
+        [wanted],
+    )
+    return {row["organization_id"]: row["name"] for row in rows}
 
 
 def find_user(workspace: Workspace, tenant_id: str, wanted: str) -> Row:

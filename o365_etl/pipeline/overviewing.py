@@ -20,6 +20,7 @@ from o365_etl.normalise import normalise
 from o365_etl.pipeline import alerting
 from o365_etl.pipeline.choices import choices
 from o365_etl.pipeline.delivery import KINDS, title_of
+from o365_etl.pipeline.publishing import outcomes
 from o365_etl.pipeline.scoping import selections_of
 from o365_etl.pipeline.workspace import Workspace, now, query
 
@@ -130,7 +131,7 @@ def syncs(workspace: Workspace, limit: int) -> list[Row]:
     written = 0
     for run in workspace.state.runs(limit=limit * 10):
         counts = run["counts"] or {}
-        written += counts.get("changes applied", 0)
+        written += outcomes(counts).get("applied", 0)
         if run["tenants_ok"] is None or run["status"] not in ("ok", "blocked"):
             continue
         found.append(
@@ -210,16 +211,16 @@ class Overridden:
 
 
 def names_of(workspace: Workspace, tenant_ids: Collection[str]) -> dict[str, str]:
-    """What these tenants are called, as far as a sync has seen them."""
+    """What these tenants are called, by their id where they have no name; whoever no sync has seen is left out."""
     if not tenant_ids or not workspace.published.is_file():
         return {}
     rows = query(
         workspace,
-        "SELECT tenant_id, display_name FROM sync.tenants"
-        " WHERE list_contains(?::VARCHAR[], tenant_id) AND display_name IS NOT NULL",
+        "SELECT tenant_id, coalesce(display_name, tenant_id) AS name FROM sync.tenants"
+        " WHERE list_contains(?::VARCHAR[], tenant_id)",
         [sorted(tenant_ids)],
     )
-    return {row["tenant_id"]: row["display_name"] for row in rows}
+    return {row["tenant_id"]: row["name"] for row in rows}
 
 
 def overridden(workspace: Workspace, connection: Connection) -> list[Overridden]:

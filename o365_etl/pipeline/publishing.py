@@ -14,6 +14,14 @@ from o365_etl.tables import TABLES
 COUNTED = tuple(name for name in TABLES if name not in ("sync.runs", "sync.log"))
 
 
+_OUTCOME = "changes "
+
+
+def outcomes(counts: Mapping[str, int] | None) -> dict[str, int]:
+    """What became of the changes of a run, out of the counts it was closed with: applied, failed, skipped, open."""
+    return {name.removeprefix(_OUTCOME): number for name, number in (counts or {}).items() if name.startswith(_OUTCOME)}
+
+
 def publish(workspace: Workspace, run_id: str, *, status: str | None = None) -> Mapping[str, int]:
     """Close the run, replace the published copy atomically, and return its rows per table.
 
@@ -30,7 +38,7 @@ def publish(workspace: Workspace, run_id: str, *, status: str | None = None) -> 
                 "SELECT count(*) FROM sync.changes WHERE state = 'blocked'"
             )
             status = "blocked" if held else "ok"
-        written = {f"changes {state_}": number for state_, number in state.intents.counts(run_id).items()}
+        written = {f"{_OUTCOME}{state_}": number for state_, number in state.intents.counts(run_id).items()}
         state.finish_run(run_id, now(), status, counts=rows | written)
         try:
             extra = {"sync.runs": state.runs_table(), "sync.log": state.log_table()}

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from o365_etl.errors import NotFoundError
 from o365_etl.normalise import normalise
 from o365_etl.pipeline import queueing
+from o365_etl.pipeline.naming import organization_names
 from o365_etl.pipeline.workspace import Workspace, query
 from o365_etl.store.published import OpenCopy
 from o365_etl.store.state_decisions import UNDO, TenantDecision, UserDecision
@@ -217,7 +218,7 @@ def _with_decisions(workspace: Workspace, published: Sequence[Standing]) -> Stan
     links = workspace.state.links.tenant_links() if open_rows else {}
     # Of what was created on a person's word, only the link tells which organization that is.
     wanted = [row.decision.organization_id or links.get(row.tenant_id) for row in open_rows if row.decision]
-    names = _names(workspace, wanted)
+    names = organization_names(workspace, wanted)
     rows += [
         _decided(row, row.decision, names, links) if row.decision else _taken_back(workspace, row) for row in open_rows
     ]
@@ -264,7 +265,7 @@ def _taken_back(workspace: Workspace, row: Standing) -> Standing:
     before = (last["before"] if last else None) or {}
     status = before.get("status")
     if status == "matched" and before.get("organization_id"):
-        names = _names(workspace, [before["organization_id"]])
+        names = organization_names(workspace, [before["organization_id"]])
         return replace(
             row,
             status="matched",
@@ -276,18 +277,6 @@ def _taken_back(workspace: Workspace, row: Standing) -> Standing:
     if status not in ("suggested", "unmatched"):
         status = "suggested" if row.suggested else "unmatched"
     return replace(row, status=status, organization_id=None, organization_name=None, rule=None, evidence={})
-
-
-def _names(workspace: Workspace, ids: Iterable[str | None]) -> dict[str, str]:
-    wanted = sorted({each for each in ids if each})
-    if not wanted:
-        return {}
-    rows = query(
-        workspace,
-        "SELECT organization_id, name FROM itglue.organizations WHERE organization_id IN (SELECT unnest(?::VARCHAR[]))",
-        [wanted],
-    )
-    return {row["organization_id"]: row["name"] or row["organization_id"] for row in rows}
 
 
 def _contains(row: Standing, wanted: str) -> bool:

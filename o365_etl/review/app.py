@@ -26,7 +26,7 @@ from o365_etl.review.access import COOKIE, Access, Session, is_same_token
 from o365_etl.review.answering import told
 from o365_etl.review.desk import Desk
 from o365_etl.review.forms import Form
-from o365_etl.review.pages import ambiguous, contact, log, matching, organization, overview, plan, start
+from o365_etl.review.pages import accepting, ambiguous, contact, log, matching, organization, overview, plan, start
 from o365_etl.review.rendering import environment
 from o365_etl.review.shield import Shield
 
@@ -43,7 +43,8 @@ _BROKEN = """<!doctype html>
 </main></body>
 </html>
 """
-PAGES = (start, overview, matching, ambiguous, contact, organization, plan, log)
+# Fixed addresses before those with a tenant in them: `/matching/accept-all` is no tenant.
+PAGES = (start, overview, accepting, matching, ambiguous, contact, organization, plan, log)
 
 
 def build(desk: Desk, access: Access) -> ASGIApp:
@@ -156,7 +157,8 @@ def _guarded_form(handler: Callable[[Request, Form], Response]) -> Callable[[Req
         form = Form(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
         session: Session = request.state.session
         if not _is_own_page(request) or not is_same_token(form.get("csrf"), session):
-            return told(
+            return await run_in_threadpool(
+                told,
                 request,
                 403,
                 "This form was not made by this page, or the session has changed since.",

@@ -6,8 +6,6 @@ What does not live here: anything that one page alone needs.
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,14 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from o365_etl.config import Settings, find_config, load_settings
 from o365_etl.errors import ConfigError, NotFoundError
 from o365_etl.pipeline import planned
 from o365_etl.pipeline.workspace import Workspace
 from o365_etl.review.worker import Job, Worker
-from o365_etl.store.lock import Holder
+from o365_etl.store.lock import SyncLock
 
 # What a run does, by what started it; everything else is a sync.
 _JOBS = {"decision": "rematch", "rematch": "rematch", "apply": "apply", "disconnect": "disconnect"}
@@ -39,7 +35,6 @@ _TRIGGERS = {"sync": "manual", "rematch": "rematch", "apply": "apply"}
 # Counting what a run has written takes a while once that is a lot: it may cost this share of the time at most.
 _COUNTING_SHARE = 0.05
 _COUNTING_SECONDS = 1.5
-_NAME_PLATE = "sync.lock.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +170,12 @@ class Desk:
         """Whether nobody works on a run that looks as if it ran. Only the name plate of the lock is read: whoever takes
         the lock, for a moment only, may be in the way of a sync.
         """
-        holder = _name_plate(self.workspace.data_dir)
-        if holder is not None and holder.run_id == run["run_id"] and _may_live(holder):
+        holder = SyncLock(self.workspace.data_dir).plate()
+        if holder.run_id == run["run_id"] and holder.may_live:
             return False
         # It may have ended between the two looks.
         runs = self.workspace.state.runs(limit=3)
         return any(each["run_id"] == run["run_id"] and each["status"] == "syncing" for each in runs)
-
-    def has_pending(self) -> bool:
-        """Whether something runs or waits to."""
-        running, waiting, _ = self.worker.state()
-        return bool(running or waiting)
 
     def _changed(self) -> bool:
         return self._mtime() != self._read_at
@@ -206,24 +196,3 @@ def _then(jobs: Iterable[Job]) -> str:
     """What waits for the end of what runs."""
     following = list(dict.fromkeys(_THEN[job.command] for job in jobs))
     return f" Then: {', '.join(following)}." if following else ""
-
-
-def _name_plate(data_dir: Path) -> Holder | None:
-    try:
-        return msgspec.json.decode((data_dir / _NAME_PLATE).read_bytes(), type=Holder)
-    except (OSError, msgspec.MsgspecError):
-        return None
-
-
-def _may_live(holder: Holder) -> bool:
-    """Whether the process may still be there; of another machine's nobody here knows."""
-    # On Windows signal 0 is no question, it ends the process.
-    if holder.host != socket.gethostname() or os.name != "posix":
-        return True
-    try:
-        os.kill(holder.pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # somebody else's, so it is there
-    return True

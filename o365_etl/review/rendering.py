@@ -6,7 +6,6 @@ Everything that goes into a page is escaped by the templates; nothing here or in
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -122,8 +121,3 @@ def plural(count: int, noun: str, many: str | None = None) -> str:
 def share(part: float | None, whole: float | None) -> float:
     """Part of whole in percent, between 0 and 100; 0 where there is no whole."""
     return 0.0 if not whole or part is None else max(0.0, min(100.0, 100.0 * part / whole))
-
-
-def json_safe(value: Any) -> Any:
-    """A value as JSON can say it."""
-    return value.isoformat() if isinstance(value, datetime | date) else value

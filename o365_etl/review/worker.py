@@ -10,9 +10,11 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
+
+from o365_etl.pipeline.workspace import now
 
 Command = Literal["sync", "rematch", "apply"]
 
@@ -85,7 +87,7 @@ class Worker:
         while (job := self._next()) is not None:
             problem = self._run(job)
             with self._changed:
-                self._last = Job(job.command, job.arguments, job.started_at, datetime.now(UTC), problem)
+                self._last = Job(job.command, job.arguments, job.started_at, now(), problem)
                 self._running = None
                 self._changed.notify_all()
 
@@ -97,7 +99,7 @@ class Worker:
             if self._is_closed:
                 return None
             first = self._waiting.pop(0)
-            self._running = Job(first.command, first.arguments, datetime.now(UTC))
+            self._running = Job(first.command, first.arguments, now())
             return self._running
 
     def _run(self, job: Job) -> str | None:

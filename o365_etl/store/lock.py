@@ -33,6 +33,20 @@ class Holder(msgspec.Struct, frozen=True):
     since: datetime | None = None
 
     @property
+    def may_live(self) -> bool:
+        """Whether its process may still be there; of another machine's nobody here knows."""
+        # On Windows signal 0 is no question, it ends the process.
+        if self.host != socket.gethostname() or os.name != "posix":
+            return True
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except OSError:
+            pass  # somebody else's, so it is there
+        return True
+
+    @property
     def sentence(self) -> str:
         """Who holds the lock since when, as a clause for a person."""
         if not self.run_id or self.since is None:
@@ -83,7 +97,7 @@ class SyncLock:
             with FileLock(self._path, mode=0o600, blocking=False):
                 return None
         except Timeout:
-            return self._read_plate()
+            return self.plate()
         except OSError:
             return None  # no such folder yet: nobody can hold it
 
@@ -94,13 +108,14 @@ class SyncLock:
             return
         except Timeout:
             if on_wait is not None and wait_seconds > 0:
-                on_wait(self._read_plate())
+                on_wait(self.plate())
         try:
             lock.acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=_POLL_SECONDS)
         except Timeout as error:
-            raise BusyError(f"{self._read_plate().sentence} ({self._path})") from error
+            raise BusyError(f"{self.plate().sentence} ({self._path})") from error
 
-    def _read_plate(self) -> Holder:
+    def plate(self) -> Holder:
+        """What the name plate says, without touching the lock, so that nobody is kept from it for a moment."""
         try:
             return msgspec.json.decode(self._plate.read_bytes(), type=Holder)
         except (OSError, msgspec.MsgspecError):

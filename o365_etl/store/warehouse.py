@@ -99,7 +99,8 @@ class Warehouse:
                     self.path.chmod(0o600)
             db = Db(connection, self.path)
             db.execute("SET TimeZone = 'UTC'")
-            db.execute(f"SET memory_limit = '{memory_limit or self._config['memory_limit']}'")
+            if memory_limit is not None:
+                db.execute(f"SET memory_limit = '{memory_limit}'")
             for name, function in (functions or {}).items():
                 db.create_function(name, function)
             create_tables(db)

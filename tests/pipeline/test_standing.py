@@ -11,8 +11,8 @@ import pytest
 from o365_etl.errors import ConflictError, NotFoundError
 from o365_etl.pipeline import changing, deciding, publishing, relating
 from o365_etl.pipeline.standing import Standing, not_in_effect, standings
-from o365_etl.simulator import Estate, SimContact, SimOrganization, SimTenant, Simulator, SimUser, emails
-from tests.conftest import World
+from o365_etl.simulator import Estate, SimContact, SimOrganization, SimTenant, SimUser, emails
+from tests.conftest import World, world_of
 
 WHO = {"who": "lead"}
 
@@ -41,10 +41,7 @@ def estate() -> Estate:
 @pytest.fixture(scope="module")
 def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The estate, synced once; nothing is decided in it."""
-    folder = tmp_path_factory.mktemp("standing")
-    with Simulator(estate(), folder=folder / "simulator") as simulator:
-        (folder / "world").mkdir()
-        world = World(simulator, folder / "world")
+    with world_of(estate(), tmp_path_factory.mktemp("standing")) as world:
         world.sync()
         yield world
 

@@ -15,8 +15,7 @@ import pytest
 import requests
 
 from o365_etl.review.serving import Website
-from o365_etl.simulator import FaultPlan, Simulator
-from tests.conftest import World
+from tests.conftest import World, world_of
 
 
 class Visitor:
@@ -111,9 +110,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A synced world whose names attack whoever shows them; for all tests that only look."""
     from tests.review.hostile import hostile_estate, make_hostile
 
-    folder = tmp_path_factory.mktemp("hostile")
-    with Simulator(hostile_estate(), faults=FaultPlan(), folder=folder / "simulator") as simulator:
-        yield make_hostile(World(simulator, folder))
+    with world_of(hostile_estate(), tmp_path_factory.mktemp("hostile")) as world:
+        yield make_hostile(world)
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,8 @@ def desk(world: World) -> Iterator[Desk]:
 def ended(desk: Desk) -> Activity:
     """What is said when the worker is done."""
     for _ in range(600):
-        if not desk.has_pending():
+        running, waiting, _ = desk.worker.state()
+        if not running and not waiting:
             return desk.activity()
         time.sleep(0.1)
     raise AssertionError("the worker does not end")

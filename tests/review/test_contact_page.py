@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from html import unescape
 
 import pytest
@@ -14,7 +13,6 @@ from o365_etl.pipeline.workspace import query
 from o365_etl.review.rendering import web
 from o365_etl.simulator import (
     Estate,
-    FaultPlan,
     SimAdapter,
     SimContact,
     SimEmail,
@@ -24,10 +22,9 @@ from o365_etl.simulator import (
     SimPhone,
     SimSignIn,
     SimTenant,
-    Simulator,
     SimUser,
 )
-from tests.conftest import World
+from tests.conftest import World, world_of
 from tests.review.conftest import Site, Visitor
 
 GIB = 1024**3
@@ -92,10 +89,7 @@ def _estate() -> Estate:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One world for all questions that only look."""
-    folder = tmp_path_factory.mktemp("contact")
-    with ExitStack() as stack:
-        simulator = stack.enter_context(Simulator(_estate(), faults=FaultPlan(), folder=folder / "simulator"))
-        made = World(simulator, folder)
+    with world_of(_estate(), tmp_path_factory.mktemp("contact")) as made:
         made.configure('[fields.contact]\nphone = "fill_blank"\nmobile_phone = "itglue"\n')
         # A handful of contacts is past the brakes at once.
         made.configure("[brakes]\nmax_changed_share = 1\nmax_field_share = 1\n")

@@ -6,13 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from html import unescape
-from pathlib import Path
 
 import pytest
 
 from o365_etl.pipeline import alerting, queueing
-from o365_etl.simulator import Estate, FaultPlan, SimOrganization, SimTenant, Simulator, SimUser
-from tests.conftest import World
+from o365_etl.simulator import Estate, SimOrganization, SimTenant, SimUser
+from tests.conftest import World, world_of
 from tests.review.conftest import Site, Visitor
 
 NASTY = "<script>alert(1)</script> Ltd"
@@ -45,9 +44,7 @@ def estate() -> Estate:
 @pytest.fixture(scope="module")
 def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One synced world, for tests that change nothing of it for good."""
-    folder: Path = tmp_path_factory.mktemp("integrations")
-    with Simulator(estate(), faults=FaultPlan(), folder=folder / "simulator") as simulator:
-        world = World(simulator, folder)
+    with world_of(estate(), tmp_path_factory.mktemp("integrations")) as world:
         world.sync()
         yield world
 

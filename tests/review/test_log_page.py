@@ -11,8 +11,8 @@ import pytest
 
 from o365_etl.pipeline import queueing
 from o365_etl.pipeline.workspace import now
-from o365_etl.simulator import Estate, FaultPlan, SimTenant, Simulator, SimUser
-from tests.conftest import World
+from o365_etl.simulator import Estate, SimTenant, SimUser
+from tests.conftest import World, world_of
 from tests.review.conftest import Site, Visitor
 
 Open = Callable[..., Site]
@@ -23,10 +23,8 @@ NAME = "<script>alert(1)</script> Ltd"
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world whose one tenant has markup for a name, synced once."""
-    folder = tmp_path_factory.mktemp("world")
     estate = Estate.build([SimTenant(NAME, users=[SimUser.person("Anna", "Berg", "markup.example", local="anna")])])
-    with Simulator(estate, faults=FaultPlan(), folder=folder / "simulator") as simulator:
-        world = World(simulator, folder)
+    with world_of(estate, tmp_path_factory.mktemp("log")) as world:
         world.sync()
         yield world
 

@@ -11,8 +11,8 @@ import pytest
 
 from o365_etl.pipeline import deciding
 from o365_etl.pipeline.standing import standings
-from o365_etl.simulator import Estate, SimContact, SimOrganization, SimTenant, Simulator, SimUser, emails
-from tests.conftest import World
+from o365_etl.simulator import Estate, SimContact, SimOrganization, SimTenant, SimUser, emails
+from tests.conftest import World, world_of
 from tests.review.conftest import Site, Visitor
 
 MARKUP = "<script>alert(1)</script> Labs"
@@ -52,10 +52,7 @@ def estate() -> Estate:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The estate, synced once."""
-    folder = tmp_path_factory.mktemp("matching")
-    with Simulator(estate(), folder=folder / "simulator") as simulator:
-        (folder / "world").mkdir()
-        made = World(simulator, folder / "world")
+    with world_of(estate(), tmp_path_factory.mktemp("matching")) as made:
         made.sync()
         yield made
 

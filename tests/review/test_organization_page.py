@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from html import unescape
 
 import pytest
@@ -14,17 +13,15 @@ from o365_etl.simulator import (
     READER_ROLES,
     Estate,
     Fault,
-    FaultPlan,
     SimContact,
     SimEmail,
     SimLocation,
     SimOrganization,
     SimSku,
     SimTenant,
-    Simulator,
     SimUser,
 )
-from tests.conftest import World
+from tests.conftest import World, world_of
 from tests.review.conftest import Site, Visitor
 
 MARKUP = "Litware <b>Labs</b> & Co"
@@ -85,10 +82,7 @@ def _estate() -> Estate:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One world for all questions that only look."""
-    folder = tmp_path_factory.mktemp("organization")
-    with ExitStack() as stack:
-        simulator = stack.enter_context(Simulator(_estate(), faults=FaultPlan(), folder=folder / "simulator"))
-        made = World(simulator, folder)
+    with world_of(_estate(), tmp_path_factory.mktemp("organization")) as made:
         made.sync()
         (older,) = query(made.workspace, "SELECT tenant_id FROM sync.tenants WHERE display_name = ?", ["Yesterday's"])
         made.add_fault(Fault("graph", "status", tenant_id=older["tenant_id"], path="/users", status=403))

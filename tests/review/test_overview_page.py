@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from o365_etl.pipeline import overviewing
 from o365_etl.pipeline.workspace import now
-from o365_etl.simulator import Estate, FaultPlan, SimOrganization, SimSku, SimTenant, Simulator, SimUser
-from tests.conftest import World
+from o365_etl.simulator import Estate, SimOrganization, SimSku, SimTenant, SimUser
+from tests.conftest import World, world_of
 from tests.review.conftest import Site, Visitor
 
 
@@ -42,9 +41,7 @@ def estate() -> Estate:
 @pytest.fixture(scope="module")
 def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One world, synced once."""
-    folder: Path = tmp_path_factory.mktemp("overview")
-    with Simulator(estate(), faults=FaultPlan(), folder=folder / "simulator") as simulator:
-        world = World(simulator, folder)
+    with world_of(estate(), tmp_path_factory.mktemp("overview")) as world:
         world.sync()
         yield world
 

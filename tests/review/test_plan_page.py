@@ -13,16 +13,14 @@ from o365_etl.errors import ConflictError
 from o365_etl.pipeline import deciding, planned
 from o365_etl.simulator import (
     Estate,
-    FaultPlan,
     SimAdapter,
     SimContact,
     SimEmail,
     SimOrganization,
     SimTenant,
-    Simulator,
     SimUser,
 )
-from tests.conftest import World
+from tests.conftest import World, world_of
 from tests.review.conftest import Site, Visitor
 
 Start = Callable[..., World]
@@ -62,9 +60,7 @@ def an_estate() -> Estate:
 @pytest.fixture(scope="module")
 def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world that is synced once; what its tests approve they take away again."""
-    folder = tmp_path_factory.mktemp("world")
-    with Simulator(an_estate(), faults=FaultPlan(), folder=folder / "simulator") as simulator:
-        world = World(simulator, folder)
+    with world_of(an_estate(), tmp_path_factory.mktemp("plan")) as world:
         world.sync()
         yield world
 

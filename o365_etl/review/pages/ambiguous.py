@@ -20,7 +20,7 @@ from o365_etl.pipeline.standing import Standing, not_in_effect, standings
 from o365_etl.pipeline.workspace import Workspace, query
 from o365_etl.review.answering import back, desk_of, page, session_of, workspace_of
 from o365_etl.review.forms import Form
-from o365_etl.review.pages.matching import LONGEST_REASON, conflict
+from o365_etl.review.pages.conflict import LONGEST_REASON, conflict
 from o365_etl.review.paging import page_of
 from o365_etl.review.rendering import plural, segment, word
 from o365_etl.store.state_decisions import UserDecision

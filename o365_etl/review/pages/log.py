@@ -11,12 +11,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from o365_etl.errors import LocalError, NotFoundError
 from o365_etl.normalise import normalise
 from o365_etl.pipeline import queueing
-from o365_etl.pipeline.workspace import Workspace, query
+from o365_etl.pipeline.publishing import outcomes
+from o365_etl.pipeline.workspace import Workspace, now, query
 from o365_etl.review.answering import back, desk_of, page, workspace_of
 from o365_etl.review.forms import Form
 from o365_etl.review.paging import asked_page
@@ -118,11 +119,6 @@ def show_run(request: Request) -> Response:
     entries = workspace.state.entries(
         run_id=run_id, skip=(number - 1) * ENTRIES_ON_A_PAGE, limit=ENTRIES_ON_A_PAGE + 1
     )[::-1]
-    return _run_page(request, run, entries, number)
-
-
-def _run_page(request: Request, run: Row, entries: Sequence[Row], number: int) -> HTMLResponse:
-    workspace = workspace_of(request)
     shown = _shown(run)
     if run["status"] == "syncing":
         shown["written"] = workspace.state.intents.counts(run["run_id"])
@@ -161,13 +157,11 @@ def _run(workspace: Workspace, run_id: str) -> Row:
 def _shown(run: Row) -> Row:
     """A run with its duration, and its counts apart: rows of tables, and changes by what became of them."""
     counts = run["counts"]
-    ended = run["ended_at"] or datetime.now(UTC)
+    ended = run["ended_at"] or now()
     return {
         **run,
         "seconds": (ended - run["started_at"]).total_seconds(),
-        "written": {
-            name.removeprefix("changes "): number for name, number in counts.items() if name.startswith("changes ")
-        },
+        "written": outcomes(counts),
         "rows": {name: number for name, number in counts.items() if "." in name},
     }
 

@@ -1,12 +1,12 @@
-"""Matching: which organization each tenant belongs to, with what speaks for it; decided one by one or many at once.
+"""Matching: which organization each tenant belongs to, with what speaks for it; decided one by one.
 
 What does not live here: what holds for a tenant right now (`pipeline.standing`), what a decision does
-(`pipeline.deciding`), and users (`ambiguous`).
+(`pipeline.deciding`), many at once (`accepting`), and users (`ambiguous`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -14,24 +14,24 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from o365_etl.errors import ConfigError, ConflictError, NotFoundError, O365EtlError
+from o365_etl.errors import ConflictError, NotFoundError, O365EtlError
 from o365_etl.normalise import normalise
 from o365_etl.pipeline import deciding
+from o365_etl.pipeline.naming import organization_names
 from o365_etl.pipeline.standing import STATUSES, Standing, Standings, standings
 from o365_etl.pipeline.workspace import Workspace, query
-from o365_etl.review.answering import back, desk_of, page, session_of, way_back, workspace_of
+from o365_etl.review.answering import back, desk_of, page, session_of, workspace_of
 from o365_etl.review.forms import Form
+from o365_etl.review.pages.accepting import SCORE
+from o365_etl.review.pages.conflict import LONGEST_REASON, conflict
+from o365_etl.review.pages.match_words import evidence_in_words, in_a_sentence, in_words, reasons
 from o365_etl.review.paging import page_of
-from o365_etl.review.rendering import plural, segment, word
+from o365_etl.review.rendering import segment
 
 Row = dict[str, Any]
 PER_PAGE = 25
 # Organizations that a search shows at once.
 FOUND = 20
-SCORE = 90
-# Decisions that one form may carry; the next ones are on the page that follows it.
-AT_ONCE = 1_000
-LONGEST_REASON = 500
 
 
 # --- the list
@@ -64,7 +64,7 @@ def show(request: Request) -> Response:
             "address": address,
             "here_again": f"{address}&page={number}",
             "did": did,
-            "did_says": _in_a_sentence(did, is_undone=did.decision is None) if did else "",
+            "did_says": in_a_sentence(did, is_undone=did.decision is None) if did else "",
             "score": SCORE,
             "surely": sum(1 for row in held.find("suggested") if row.suggested and row.suggested.score >= SCORE),
         },
@@ -87,7 +87,7 @@ class _Shown:
     @property
     def says(self) -> list[str]:
         """Why it is matched, or why not."""
-        return _reasons(self.stands, self.held)
+        return reasons(self.stands, self.held)
 
     @property
     def others(self) -> list[Standing]:
@@ -96,63 +96,6 @@ class _Shown:
         organization_id = self.stands.organization_id or (best.organization_id if best else None)
         holders = self.held.holders.get(organization_id or "", ())
         return [row for row in holders if row.tenant_id != self.stands.tenant_id]
-
-
-def _reasons(row: Standing, held: Standings) -> list[str]:
-    seen = row.evidence
-    if row.status == "matched":
-        return [_rule_in_words(row.rule, seen).rstrip(".") + "."]
-    if row.is_to_be_created:
-        return ["The next plan creates an organization for it."]
-    if "decided_organization_gone" in seen:
-        return [f"The organization that was decided on ({seen['decided_organization_gone']}) is gone from IT Glue."]
-    tie = seen.get("tie")
-    if tie and row.status in ("suggested", "unmatched"):
-        names = [_name(held, each) for each in row.rivals]
-        return [f"{_rule_in_words(tie.get('rule'), tie)}; but so has {', '.join(names)}, so a person decides."]
-    return []
-
-
-def _name(held: Standings, tenant_id: str) -> str:
-    known = held.get(tenant_id)
-    if known is None:
-        return tenant_id
-    return f"{known.tenant_name} ({known.default_domain})" if known.default_domain else known.tenant_name
-
-
-def _rule_in_words(rule: str | None, seen: Mapping[str, Any]) -> str:
-    if rule == "decision":
-        return {
-            "accept": "The suggestion was accepted.",
-            "to": "A person chose this organization.",
-            "create": "The organization was created for it.",
-        }.get(seen.get("action", ""), "A person decided.")
-    if rule == "link":
-        return "Linked since an earlier sync."
-    if rule == "tenant_name":
-        which = "short name" if seen.get("equals") == "short_name" else "name"
-        return f"It has the organization's {which}"
-    if rule == "contact_email":
-        return (
-            f"{plural(seen.get('shared_addresses', 0), 'address', 'addresses')} of its users found among the contacts"
-        )
-    if rule == "domain":
-        return f"Its domain is in the contacts' addresses: {', '.join(seen.get('domains') or ())}"
-    return word(rule)
-
-
-def evidence_in_words(seen: Mapping[str, Any]) -> list[str]:
-    """What speaks for a suggestion."""
-    score, words = seen.get("name_score"), []
-    if score is not None and score >= 100:
-        words.append("same name, the legal form left out")
-    elif score:
-        words.append(f"names {score:.0f} % alike")
-    if addresses := seen.get("shared_addresses"):
-        words.append(plural(addresses, "shared address", "shared addresses"))
-    if domains := seen.get("shared_domains"):
-        words.append(f"{plural(domains, 'shared domain')}: {', '.join(seen.get('domains') or ())}")
-    return words or ["nothing but a likeness"]
 
 
 def _suggestions(workspace: Workspace, tenant_ids: Sequence[str]) -> dict[str, list[Row]]:
@@ -227,30 +170,12 @@ def _history(workspace: Workspace, tenant_id: str) -> list[Row]:
     """What was decided about the tenant, the latest first."""
     rows = [row for row in workspace.state.decisions.history(tenant_id) if row["user_id"] is None]
     names = organization_names(workspace, [row["organization_id"] for row in rows])
-    return [{**row, "did": in_words(row["action"], names.get(row["organization_id"]))} for row in reversed(rows)]
+    return [{**row, "did": in_words(row["action"], _called(names, row["organization_id"]))} for row in reversed(rows)]
 
 
-def organization_names(workspace: Workspace, ids: Iterable[str | None]) -> dict[str | None, str]:
-    """Id → name, or the id where there is none any more."""
-    wanted = sorted({each for each in ids if each})
-    rows = query(
-        workspace,
-        "SELECT organization_id, name FROM itglue.organizations WHERE organization_id IN (SELECT unnest(?::VARCHAR[]))",
-        [wanted],
-    )
-    known = {row["organization_id"]: row["name"] for row in rows}
-    return {each: known.get(each) or f"organization {each}" for each in wanted}
-
-
-def in_words(action: str, target: str | None) -> str:
-    """A decision about a tenant as a person says it."""
-    return {
-        "accept": f"accepted {target}",
-        "to": f"matched it with {target}",
-        "create": "had an organization created",
-        "ignore": "ignored it",
-        "undo": "took the last decision back",
-    }[action]
+def _called(names: Mapping[str, str], organization_id: str | None) -> str:
+    """What an organization is called, also if it is gone."""
+    return names.get(organization_id or "") or f"organization {organization_id}"
 
 
 # --- searching organizations
@@ -331,20 +256,7 @@ def decide(request: Request, form: Form) -> Response:
         # The list says it itself, with the way to take it back.
         return back(request, form, own_page)
     stands = standings(workspace).of(tenant_id)
-    return back(request, form, own_page, _in_a_sentence(stands, is_undone=action == "undo"))
-
-
-def _in_a_sentence(row: Standing, *, is_undone: bool = False) -> str:
-    """What holds for a tenant, and since when."""
-    if row.is_to_be_created:
-        text = f"An organization will be created for {row.tenant_name}."
-    elif row.status == "matched":
-        text = f"{row.tenant_name} is matched with {row.organization_name}."
-    else:
-        text = f"{row.tenant_name} is {row.status}."
-    if is_undone:
-        text = f"Taken back. {text}"
-    return text if row.is_in_effect else f"{text} It takes effect in a moment."
+    return back(request, form, own_page, in_a_sentence(stands, is_undone=action == "undo"))
 
 
 def _asked_again(request: Request, form: Form, row: Standing, error: O365EtlError) -> Response:
@@ -353,19 +265,19 @@ def _asked_again(request: Request, form: Form, row: Standing, error: O365EtlErro
     now = standings(workspace).of(row.tenant_id)
     history = _history(workspace, row.tenant_id)
     organization_id = form.get("organization_id")
-    names = organization_names(workspace, [organization_id])
+    name = _called(organization_names(workspace, [organization_id]), organization_id)
     # What was a suggestion then need not be one now: it stays this person's choice.
     again = "to" if action == "accept" else action
     label = {
-        "accept": f"Match it with {names.get(organization_id)} all the same",
-        "to": f"Match it with {names.get(organization_id)} all the same",
+        "accept": f"Match it with {name} all the same",
+        "to": f"Match it with {name} all the same",
         "create": "Have an organization created all the same",
         "ignore": "Ignore it all the same",
         "undo": "Take this decision back",
     }[action]
     wanted = {
-        "accept": f"match it with {names.get(organization_id)}",
-        "to": f"match it with {names.get(organization_id)}",
+        "accept": f"match it with {name}",
+        "to": f"match it with {name}",
         "create": "have an organization created for it",
         "ignore": "ignore it",
         "undo": "take the last decision back",
@@ -378,7 +290,7 @@ def _asked_again(request: Request, form: Form, row: Standing, error: O365EtlErro
         happened=history[0] if is_other and history else None,
         message=error.message,
         remedy=error.remedy,
-        stands=_in_a_sentence(now),
+        stands=in_a_sentence(now),
         wanted=wanted,
         # Nothing is in force any more: there is nothing to take back.
         label=label if action != "undo" or now.seen else None,
@@ -388,72 +300,11 @@ def _asked_again(request: Request, form: Form, row: Standing, error: O365EtlErro
     )
 
 
-def conflict(request: Request, form: Form, **shown: Any) -> Response:
-    """The page that asks; what the person typed stays in its form."""
-    why = form.get("why")[:LONGEST_REASON]
-    fields = {**shown.pop("fields"), "why": why or None}
-    kept_back = way_back(form, shown["leave"])
-    return page(request, "conflict.html", {**shown, "fields": fields, "why": why, "kept_back": kept_back}, status=409)
-
-
-# --- many at once
-
-
-def preview(request: Request) -> Response:
-    """Exactly what would be accepted from a score on."""
-    try:
-        score = float(request.query_params.get("score", SCORE))
-    except ValueError:
-        score = SCORE
-    score = max(60.0, min(100.0, score)) if score == score else SCORE
-    held = standings(workspace_of(request))
-    sure = [row for row in held.find("suggested") if row.suggested and row.suggested.score >= score]
-    claimed: dict[str, int] = {}
-    for row in sure:
-        if row.suggested:
-            claimed[row.suggested.organization_id] = claimed.get(row.suggested.organization_id, 0) + 1
-    rows = []
-    for row in sure[:AT_ONCE]:
-        if row.suggested:
-            having = [each.tenant_name for each in held.holders.get(row.suggested.organization_id, ())]
-            doubt = f"{', '.join(having[:3])} has it already" if having else None
-            if claimed[row.suggested.organization_id] > 1:
-                doubt = "it is the best suggestion for another tenant too"
-            words = evidence_in_words(row.suggested.evidence)
-            rows.append({"tenant": row, "best": row.suggested, "words": words, "doubt": doubt})
-    return page(request, "accept_all.html", {"score": score, "rows": rows, "more": len(sure) - len(rows)})
-
-
-def accept_all(request: Request, form: Form) -> Response:
-    """Accept what was ticked; what changed since the preview is told and not done."""
-    wanted = []
-    for value in form.all("accept")[:AT_ONCE]:
-        parts = value.split(":")
-        if len(parts) != 3 or not parts[2].isdecimal():
-            raise ConfigError(f"accept: {value!r} names no suggestion", remedy="Load the preview again.")
-        wanted.append((parts[0], parts[1], int(parts[2])))
-    if not wanted:
-        return back(request, form, "/matching?show=suggested", "Nothing was ticked, so nothing was accepted.", "told")
-    done, refused = deciding.accept_all(workspace_of(request), wanted, who=session_of(request).who)
-    session = session_of(request)
-    if done:
-        desk_of(request).worker.ask("rematch")
-        session.note("done", f"{plural(len(done), 'suggestion')} accepted. It takes effect in a moment.")
-    for row in refused[:20]:
-        session.note("told", f"{row['tenant_name']} was left as it is: {row['problem']}.")
-    if len(refused) > 20:
-        session.note("told", f"{len(refused) - 20} more were left as they are, because something changed meanwhile.")
-    return back(request, form, "/matching?show=suggested")
-
-
-# The fixed addresses stand before those with a tenant in them.
 PAGES: Mapping[str, Callable[[Request], Response]] = {
     "/matching": show,
-    "/matching/accept-all": preview,
     "/matching/{tenant_id}": one,
     "/organizations/search": search,
 }
 FORMS: Mapping[str, Callable[[Request, Form], Response]] = {
-    "/matching/accept-all": accept_all,
     "/matching/{tenant_id}/{action}": decide,
 }

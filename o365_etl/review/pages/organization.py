@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from o365_etl.errors import NotFoundError
 from o365_etl.normalise import normalise
+from o365_etl.pipeline import planned
 from o365_etl.pipeline.workspace import Workspace, now, query
 from o365_etl.review.answering import page, workspace_of
 from o365_etl.review.forms import Form
@@ -245,13 +246,8 @@ def _differences(workspace: Workspace, tenant_id: str) -> list[Row]:
 
 def _changes(workspace: Workspace, tenant_id: str) -> int:
     """How many changes of the tenant's plan are still to be written."""
-    rows = query(
-        workspace,
-        "SELECT count(*) AS changes FROM sync.changes WHERE tenant_id = ?"
-        " AND state IN ('planned', 'approved', 'blocked')",
-        [tenant_id],
-    )
-    return int(rows[0]["changes"])
+    rows = planned.counts_of(workspace, tenant_id)
+    return sum(row["changes"] for row in rows if row["state"] in planned.OPEN_STATES)
 
 
 def _filter(tenant_id: str, state: str | None, field: str | None, wanted: str) -> tuple[str, list[object]]:

@@ -14,7 +14,9 @@ from starlette.responses import HTMLResponse, Response
 
 from o365_etl.errors import ConfigError, ConflictError, NotFoundError
 from o365_etl.pipeline import deciding, planned
-from o365_etl.pipeline.workspace import Workspace, query
+from o365_etl.pipeline.overviewing import names_of
+from o365_etl.pipeline.publishing import outcomes
+from o365_etl.pipeline.workspace import Workspace
 from o365_etl.review.answering import back, desk_of, page, session_of, workspace_of
 from o365_etl.review.forms import Form
 from o365_etl.review.pages.plan_changes import RESOURCES, grouped
@@ -45,10 +47,6 @@ APPROVED = "The plan of {} is approved. It is written with the next apply, as lo
 
 def show(request: Request) -> Response:
     """The whole plan, a line for each tenant."""
-    return _overview(request)
-
-
-def _overview(request: Request, status: int = 200) -> HTMLResponse:
     workspace, asked = workspace_of(request), request.query_params
     rows = planned.by_tenant(workspace)
     text, state = asked.get("q", "").strip(), asked.get("state", "")
@@ -81,7 +79,6 @@ def _overview(request: Request, status: int = 200) -> HTMLResponse:
             "last": _last_written(workspace),
             "approvals": _approvals(workspace),
         },
-        status=status,
     )
 
 
@@ -273,13 +270,8 @@ def _totals(rows: Iterable[Row]) -> Row:
 def _last_written(workspace: Workspace) -> Row | None:
     """The last run that wrote something or tried to, and what became of it."""
     for run in workspace.state.runs(limit=30):
-        counts = {
-            name.removeprefix("changes "): number
-            for name, number in run["counts"].items()
-            if name.startswith("changes ")
-        }
-        if counts:
-            return {**run, "outcomes": counts}
+        if became := outcomes(run["counts"]):
+            return {**run, "outcomes": became}
     return None
 
 
@@ -292,7 +284,7 @@ def _approvals(workspace: Workspace) -> list[Row]:
         if row["tenant_id"] is not None:
             line["ids"].append(row["tenant_id"])
     shown = [line for line in lines.values() if line["ids"]][:_APPROVALS]
-    names = _names(workspace, {each for line in shown for each in line["ids"][:_NAMED]})
+    names = names_of(workspace, {each for line in shown for each in line["ids"][:_NAMED]})
     return [
         {
             **line,
@@ -303,20 +295,10 @@ def _approvals(workspace: Workspace) -> list[Row]:
     ]
 
 
-def _names(workspace: Workspace, tenant_ids: Iterable[str]) -> dict[str, str]:
-    rows = query(
-        workspace,
-        "SELECT tenant_id, coalesce(display_name, tenant_id) AS name FROM sync.tenants"
-        " WHERE tenant_id IN (SELECT unnest(?::VARCHAR[]))",
-        [sorted(tenant_ids)],
-    )
-    return {row["tenant_id"]: row["name"] for row in rows}
-
-
 def _name_of(workspace: Workspace, tenant_id: str | None) -> str:
     if tenant_id is None:
         return "The account"
-    found = _names(workspace, [tenant_id])
+    found = names_of(workspace, [tenant_id])
     if not found:
         raise NotFoundError("no tenant of that id was read", remedy="The page Plan lists the tenants.")
     return found[tenant_id]
