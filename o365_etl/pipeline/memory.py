@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 
 import pyarrow as pa
 
 
 def give_back() -> None:
-    """Return what Python's, Arrow's and the C library's allocators hold without need; does nothing where it cannot."""
-    gc.collect()
+    """Return what Arrow's and the C library's allocators hold without need; does nothing where it cannot."""
     pa.default_memory_pool().release_unused()
     # malloc_trim is glibc's own; other C libraries do without it.
     with contextlib.suppress(OSError, AttributeError):

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from playwright.sync_api import Error
 
 from o365_etl.simulator import Estate
 from tests.conftest import World
@@ -56,7 +57,15 @@ class Browser:
             assert time.monotonic() < deadline, now
             self.page.wait_for_timeout(500)
         assert now["kind"] == "idle", now
-        self.page.reload()
+        for is_last in (False, False, False, True):
+            try:
+                self.page.reload()
+                return
+            except Error:
+                # The page was loading itself anew at this very moment.
+                if is_last:
+                    raise
+                self.page.wait_for_timeout(500)
 
     def sees(self, text: str, within: Any = None) -> None:
         """The page says so."""
