@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import dagster as dg
+from pydantic import Field
 
 from assets.failures import reported
 from assets.resources import Installation
@@ -12,11 +13,19 @@ from o365_etl.pipeline import documentation as reading
 TABLES = tables_of("itglue")
 
 
+class CrawlConfig(dg.Config):
+    """How IT Glue is read."""
+
+    full: bool = Field(default=False, description="Everything, also where a read of what changed would do.")
+
+
 @dg.multi_asset(name="itglue", specs=[spec(table) for table in TABLES])
-def itglue(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[dg.MaterializeResult]:
+def itglue(
+    context: dg.AssetExecutionContext, config: CrawlConfig, installation: Installation
+) -> Iterator[dg.MaterializeResult]:
     """Crawl IT Glue and replace the tables of every stream that was read to its end."""
     with reported():
-        receipts = reading.read_it_glue(installation.workspace, context.run.run_id)
+        receipts = reading.read_it_glue(installation.workspace, context.run.run_id, full=config.full)
         rows = reading.load_it_glue(installation.workspace, receipts)
     requests = sum(receipt.requests for receipt in receipts)
     for table in TABLES:

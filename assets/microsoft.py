@@ -30,6 +30,7 @@ class SyncConfig(dg.Config):
     tenants: list[str] = Field(default_factory=list)
     only_failed: bool = False
     respect_pauses: bool = Field(default=False, description="Leave alone who is quarantined; the schedule sets it.")
+    full: bool = Field(default=False, description="Everything, also where a read of what changed would do.")
     at: str = Field(default="", description="The time that pauses are measured at (ISO 8601); empty: now.")
 
 
@@ -42,6 +43,7 @@ def plan_shards(config: SyncConfig, installation: Installation) -> Iterator[Any]
             config.tenants,
             only_failed=config.only_failed,
             respect_pauses=config.respect_pauses,
+            full=config.full,
             at=datetime.fromisoformat(config.at) if config.at else None,
         )
     for shard in plan.shards:

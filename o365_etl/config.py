@@ -162,7 +162,9 @@ def _https(value: str) -> str:
 
 
 class Connection(_Section):
-    """One application registration: a CSP/GDAP partner tenant, or one direct tenant."""
+    """One application registration: a CSP/GDAP partner tenant, or one direct tenant. With `users_delta` a sync asks for
+    the users that changed since the last full read, which is repeated every `full_read_hours`.
+    """
 
     name: str
     kind: Literal["partner", "direct"]
@@ -175,6 +177,8 @@ class Connection(_Section):
     graph_url: str = ""
     paused: bool = False
     secret_expires: date | None = None  # Microsoft tells the end of a secret only to whoever may read applications
+    users_delta: bool = False
+    full_read_hours: float = Field(default=24, ge=0, le=144)  # a delta link lives seven days
     selection: SelectionOverride = SelectionOverride()
 
     @field_validator("name")
@@ -225,12 +229,16 @@ class Connection(_Section):
 
 
 class ItGlue(_Section):
-    """The IT Glue account."""
+    """The IT Glue account. A stream of more than `incremental_from` records is read by what changed since the last full
+    crawl, which is repeated every `full_crawl_hours` (0: always) and alone tells what was deleted.
+    """
 
     region: Literal["us", "eu", "au"] = "us"
     base_url: str = ""
     api_key: SecretRef
     mode: Mode = "plan"
+    full_crawl_hours: float = Field(default=24, ge=0, le=24 * 31)
+    incremental_from: int = Field(default=5000, ge=0)
 
     @field_validator("base_url")
     @classmethod
@@ -247,6 +255,27 @@ class Tls(_Section):
     """A private certificate authority, for a proxy that inspects TLS or a test server."""
 
     ca_bundle: Path | None = None
+
+
+class State(_Section):
+    """Where decisions, links and the sync log are kept: `{data_dir}/state.sqlite`, or the database of this URL."""
+
+    url: SecretRef | None = None
+
+
+class Warehouse(_Section):
+    """Where the working tables are: `{data_dir}/warehouse.duckdb`, or a DuckLake whose catalog is a PostgreSQL database
+    and whose files are below `data_path`, a folder or an object store that every machine sees.
+    """
+
+    catalog: SecretRef | None = None
+    data_path: str = "lake"
+
+
+class Workers(_Section):
+    """Who executes the steps of a sync: its own process, or the Celery workers behind this Redis broker."""
+
+    broker: SecretRef | None = None
 
 
 class Limits(_Section):
@@ -433,6 +462,9 @@ class Settings(_Section):
     itglue: ItGlue
     connections: tuple[Connection, ...] = ()
     tls: Tls = Tls()
+    state: State = State()
+    warehouse: Warehouse = Warehouse()
+    workers: Workers = Workers()
     selection: Selection = Selection()
     limits: Limits = Limits()
     brakes: Brakes = Brakes()
@@ -540,7 +572,8 @@ def build_settings(raw: Mapping[str, Any], file: Path) -> Settings:
 
 
 def _secrets(settings: Settings) -> list[SecretRef]:
-    found = [settings.itglue.api_key, *settings.alerts.targets]
+    elsewhere = (settings.state.url, settings.warehouse.catalog, settings.workers.broker)
+    found = [settings.itglue.api_key, *settings.alerts.targets, *(ref for ref in elsewhere if ref is not None)]
     for connection in settings.connections:
         found += [ref for ref in (connection.client_secret, connection.certificate) if ref is not None]
     return found

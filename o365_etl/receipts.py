@@ -22,6 +22,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `state`: `ok` read completely; `degraded` read completely, but a part is not to be had (`reason` says which word:
     `concealed`, `forbidden`, `no_premium` …); `failed` not read completely, so not certified; `skipped` not asked for.
     `rows` counts the objects in the landed answers, `bytes` their size as received, `requests` the HTTP requests sent.
+    `digest` is the same for answers that say the same, whatever their paging links; `bookmark` is what the next read of
+    this stream may go on from, in the words of its reader (an ETag, a delta link, a time).
     """
 
     source: str
@@ -41,6 +43,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     remedy: str | None = None
     file: str | None = None
     sha256: str | None = None
+    digest: str | None = None
+    bookmark: str | None = None
 
     @property
     def certified(self) -> bool:

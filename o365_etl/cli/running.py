@@ -40,12 +40,14 @@ def run_sync(
     tenants: Sequence[str] = (),
     only_failed: bool = False,
     preview: bool = False,
+    full: bool = False,
     trigger: str = "manual",
     wait_seconds: float = 600,
 ) -> Outcome:
     """Run the job `sync` to its end. Raises the error that stopped it."""
     ops = {
-        "microsoft": {"config": {"tenants": list(tenants), "only_failed": only_failed}},
+        "microsoft": {"config": {"tenants": list(tenants), "only_failed": only_failed, "full": full}},
+        "itglue": {"config": {"full": full}},
         "applied": {"config": {"preview": preview}},
     }
     return _run(settings, "sync", ops, trigger, wait_seconds)

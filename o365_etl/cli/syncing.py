@@ -35,6 +35,7 @@ folder_option = click.option(
 @click.option("--tenant", "tenants", multiple=True, help="Only this tenant: id, domain or exact name. Repeatable.")
 @click.option("--failed", "only_failed", is_flag=True, help="Only tenants whose last read was not complete.")
 @click.option("--preview", is_flag=True, help="Plan, but write nothing, whatever itglue.mode says.")
+@click.option("--full", is_flag=True, help="Read everything, also where a read of what changed would do.")
 @click.option(
     "--wait",
     "wait_seconds",
@@ -60,6 +61,7 @@ def sync(
     tenants: tuple[str, ...],
     only_failed: bool,
     preview: bool,
+    full: bool,
     wait_seconds: float,
     queued: bool,
     minutes: int | None,
@@ -84,7 +86,12 @@ def sync(
 
     with output.progress():
         outcome = run_sync(
-            settings, tenants=tenants, only_failed=only_failed, preview=preview, wait_seconds=wait_seconds
+            settings,
+            tenants=tenants,
+            only_failed=only_failed,
+            preview=preview,
+            full=full,
+            wait_seconds=wait_seconds,
         )
     found = reporting.summary(Workspace.of(settings))
     if as_json:
@@ -108,6 +115,8 @@ def _check_together(ctx: click.Context) -> None:
         raise click.UsageError("--in is for a queued sync: add --queue.")
     if {"queued", "preview"} <= given:
         raise click.UsageError("--preview is for a sync in the foreground: leave out --queue.")
+    if {"queued", "full"} <= given:
+        raise click.UsageError("--full is for a sync in the foreground: leave out --queue.")
     if {"queued", "wait_seconds"} <= given:
         raise click.UsageError("--wait is for a sync in the foreground: leave out --queue.")
 

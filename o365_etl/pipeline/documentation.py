@@ -30,7 +30,7 @@ STREAMS = {
 NEEDED = ("organizations", "contacts")
 
 
-def read_it_glue(workspace: Workspace, run_id: str) -> list[Receipt]:
+def read_it_glue(workspace: Workspace, run_id: str, *, full: bool = False) -> list[Receipt]:
     """Crawl IT Glue into the landing zone. Raises the first error of a stream the job cannot do without."""
     settings = workspace.settings
     with ItGlueClient(settings.itglue, settings.ca_bundle) as client:

@@ -21,10 +21,11 @@ log = logging.getLogger(__name__)
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """Tenants that are read together."""
+    """Tenants that are read together; `full`: everything, also where a read of what changed would do."""
 
     number: int
     targets: list[TenantTarget]
+    full: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -53,12 +54,14 @@ def plan_shards(
     *,
     only_failed: bool = False,
     respect_pauses: bool = False,
+    full: bool = False,
     at: datetime | None = None,
 ) -> Plan:
     """Ask every connection that is not paused for its tenants and cut them into shards.
 
     `tenants` narrows to these (id, domain or exact name), `only_failed` to those whose last read was not complete.
     `respect_pauses` is for a sync that nobody asked for: it leaves alone who is quarantined `at` this time (None: now).
+    `full` reads everything, also where a read of what changed would do.
     Raises `ConfigError` if a named tenant is not found, and the connection's own error if none could be listed.
     """
     settings = workspace.settings
@@ -88,7 +91,7 @@ def plan_shards(
     size = settings.limits.shard_size
     return Plan(
         at=at,
-        shards=[Shard(start // size, chosen[start : start + size]) for start in range(0, len(chosen), size)],
+        shards=[Shard(start // size, chosen[start : start + size], full) for start in range(0, len(chosen), size)],
         excluded=excluded,
         unlisted=list(unlisted.values()),
         quarantined=quarantined,

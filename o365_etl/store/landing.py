@@ -14,6 +14,7 @@ What does not live here: what the answers mean (`o365_etl.transform`) and how th
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -21,7 +22,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -37,6 +38,10 @@ DATA_SUFFIX = ".jsonl.zst"
 _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII)
 _SAFE_STREAM = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _READ_SIZE = 1 << 20
+# Where a page says how to get the next one, and what it is a page of: never the same twice, and no content. Servers
+# put them first or last.
+_PAGING = re.compile(rb'"@odata\.(?:nextLink|deltaLink|context)" *: *"[^"]*"')
+_PAGING_WITHIN = 4096
 _ReceiptType = TypeVar("_ReceiptType", bound=Receipt)
 
 
@@ -132,6 +137,7 @@ class LandingWriter:
         self._folder, self._source, self._stream, self._read_id = folder, source, stream, read_id
         self._temporary = folder / f".{stream}.{read_id}.tmp"
         self._prefixes: dict[str, bytes] = {}
+        self._content = hashlib.sha256()
         self._sink: CompressedFile | None = None
         with self._on_disk():
             for leftover in folder.glob(f".{stream}.*.tmp"):
@@ -150,23 +156,26 @@ class LandingWriter:
             prefix = self._prefixes[part] = b'{"part":"%b","body":' % _checked(part, _SAFE).encode()
         with self._on_disk():
             self._open_sink().write(b"".join((prefix, body, b"}\n")), len(body))
+        _digest(self._content, prefix, body)
 
     def write_text(self, part: str, text: str) -> None:
         """Append one answer that is text (a CSV report)."""
         line = b'{"part":"%b","text":%b}\n' % (_checked(part, _SAFE).encode(), json.dumps(text).encode())
         with self._on_disk():
             self._open_sink().write(line, len(text.encode("utf-8", "surrogatepass")))
+        self._content.update(line)
 
     def restart(self) -> None:
         """Forget what was written: the stream starts over."""
         with self._on_disk():
             self._drop()
             self._sink = CompressedFile(self._temporary)
+        self._content = hashlib.sha256()
 
     def commit(self, receipt: Receipt) -> Receipt:
         """Make the answers the certified ones (if the receipt certifies them) and keep the receipt.
 
-        Returns the receipt as kept: file, checksum and, where the reader left it at 0, bytes are filled in.
+        Returns the receipt as kept: file, checksum, digest and, where the reader left it at 0, bytes are filled in.
         """
         if (receipt.source, receipt.stream, receipt.read_id) != (self._source, self._stream, self._read_id):
             self.abandon()
@@ -187,6 +196,7 @@ class LandingWriter:
             _stored(receipt),
             file=name,
             sha256=sink.sha256,
+            digest=self._content.hexdigest(),
             bytes=receipt.bytes or sink.received,
             file_bytes=sink.size,
         )
@@ -226,6 +236,17 @@ class LandingWriter:
             with contextlib.suppress(OSError):
                 self._drop()
             raise
+
+
+def _digest(content: Any, prefix: bytes, body: bytes) -> None:
+    """Add an answer to the digest of what was said, without its paging links."""
+    content.update(prefix)
+    if len(body) <= 2 * _PAGING_WITHIN:
+        content.update(_PAGING.sub(b"", body))
+        return
+    content.update(_PAGING.sub(b"", body[:_PAGING_WITHIN]))
+    content.update(memoryview(body)[_PAGING_WITHIN:-_PAGING_WITHIN])
+    content.update(_PAGING.sub(b"", body[-_PAGING_WITHIN:]))
 
 
 def _read_answers(path: Path, stored: _Stored) -> Iterator[tuple[str, bytes]]:

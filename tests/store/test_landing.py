@@ -352,6 +352,37 @@ def test_streams_are_written_side_by_side(zone: LandingZone) -> None:
         assert zone.parts("t1", f"s{number}", f"s{number}") == [b'{"stream":"s%d"}' % number] * 40
 
 
+def _page(user: str, token: str, filler: int) -> bytes:
+    link = f"https://graph.test/v1.0/users?$skiptoken={token}"
+    value = [{"id": user}, {"text": "x" * filler}, {"id": "last"}]
+    return json.dumps({"@odata.context": "c", "@odata.nextLink": link, "value": value}).encode()
+
+
+@pytest.mark.parametrize("filler", [1, 10_000], ids=["short", "long"])
+def test_the_digest_tells_content_and_not_paging(zone: LandingZone, filler: int) -> None:
+    """Two reads of the same have the same digest though their skip tokens differ; one changed user has another."""
+    first, again, changed = (
+        land(zone, read_id, _page(user, token, filler)).digest
+        for read_id, user, token in (("r1", "u1", "a"), ("r2", "u1", "bb"), ("r3", "u2", "a"))
+    )
+    assert first is not None
+    assert first == again
+    assert first != changed
+
+
+def test_the_digest_is_of_what_was_kept(zone: LandingZone) -> None:
+    """What a restart threw away does not count; the same content under another part's name is other content."""
+    writer = zone.writer("t1", "users", "r1")
+    writer.write("users", b'{"value":[1]}')
+    writer.restart()
+    writer.write("users", PAGE)
+    restarted = writer.commit(receipt("r1")).digest
+    assert restarted == land(zone, "r2", PAGE).digest
+    writer = zone.writer("t1", "users", "r3")
+    writer.write("others", PAGE)
+    assert writer.commit(receipt("r3")).digest != restarted
+
+
 def names(zone: LandingZone) -> list[str]:
     return sorted(path.name for path in (zone.root / "t1").iterdir())
 
