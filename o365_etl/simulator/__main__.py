@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from datetime import datetime
 from pathlib import Path
 
 from o365_etl.simulator.estate import Estate
@@ -26,7 +27,14 @@ def main(arguments: list[str] | None = None) -> int:
     if options.demo:
         estate = Estate.demo(options.seed)
     else:
-        estate = Estate.sized(options.tenants, options.users, options.seed, contacts=not options.no_contacts)
+        estate = Estate.sized(
+            options.tenants,
+            options.users,
+            options.seed,
+            contacts=not options.no_contacts,
+            promoted=options.promoted,
+            now=options.now,
+        )
     behaviour = ItGlueBehaviour(rate_limit=(3000, 300.0) if options.rate_limit else None)
     simulator = Simulator(
         estate, latency=options.latency, folder=options.folder, ports=tuple(options.ports), itglue=behaviour
@@ -52,6 +60,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="where certificates and secrets go")
     parser.add_argument("--ports", type=int, nargs=3, default=(0, 0, 0), help="login and Graph, IT Glue, download")
     parser.add_argument("--no-contacts", action="store_true", help="IT Glue without contacts")
+    parser.add_argument(
+        "--promoted",
+        choices=("tenant", "everywhere"),
+        help="everybody of one tenant, or a thousandth of each, has another job",
+    )
+    parser.add_argument("--now", type=datetime.fromisoformat, help="the time of the estate; the same: the same estate")
     parser.add_argument("--rate-limit", action="store_true", help="IT Glue's limit of 3,000 requests in 300 s")
     return parser.parse_args(arguments)
 

@@ -23,6 +23,7 @@ from o365_etl.simulator.itglue_model import (
 from o365_etl.simulator.itglue_overlay import OverlaidContacts, SizedContacts
 from o365_etl.simulator.model import PARTNER_ROLES, SimTenant, SimUser
 from o365_etl.simulator.rows import LazyList, ListRows, Rows
+from o365_etl.simulator.user_history import UserHistory
 
 FIRST_ORGANIZATION_ID = 1_000_000
 FIRST_CONTACT_ID = 5_000_000
@@ -92,6 +93,7 @@ class Estate:
         self._user_rows: dict[str, Rows[SimUser]] = {}
         self._user_index: dict[str, dict[str, SimUser]] = {}
         self._tenant_index: dict[str, SimTenant] = {}
+        self._histories: dict[str, UserHistory] = {}
         self._lock = threading.RLock()
         self._sized_users: dict[str, SizedUsers] = {}
         self._sized_contacts: OverlaidContacts | None = None
@@ -116,11 +118,17 @@ class Estate:
         seed: int = 1,
         contacts: bool = True,
         shared_mailbox_share: float = 0.03,
+        promoted: str | None = None,
+        now: dt.datetime | None = None,
     ) -> Estate:
-        """A uniform, healthy world of any size, for tests and benchmarks."""
+        """A uniform, healthy world of any size, for tests and benchmarks.
+
+        The same at the same `now`, but for `promoted`: `tenant` gives everybody of the first tenant another job title,
+        `everywhere` one of a thousand in each tenant.
+        """
         from o365_etl.simulator.sized_estate import make_sized  # it builds an Estate, so it cannot be imported above
 
-        return make_sized(tenants, users_per_tenant, seed, contacts, shared_mailbox_share)
+        return make_sized(tenants, users_per_tenant, seed, contacts, shared_mailbox_share, promoted, now)
 
     @classmethod
     def build(
@@ -243,6 +251,9 @@ class Estate:
                 for domain in tenant.domains
                 if domain.is_verified
             } | {tenant.tenant_id.lower(): tenant for tenant in self.all_tenants()}
+            for key, history in self._histories.items():
+                if tenant_id in (None, key):
+                    history.observe()
             self._number()
 
     def user_rows(self, tenant: SimTenant) -> Rows[SimUser]:
@@ -255,6 +266,14 @@ class Estate:
                 rows = special.rows if special is not None and usable else ListRows(tenant.users)
                 self._user_rows[tenant.tenant_id] = rows
             return rows
+
+    def history(self, tenant: SimTenant) -> UserHistory:
+        """What became of a tenant's users since this was first asked."""
+        with self._lock:
+            history = self._histories.get(tenant.tenant_id)
+            if history is None:
+                history = self._histories[tenant.tenant_id] = UserHistory(tenant, self.user_rows(tenant))
+            return history
 
     def find_user(self, tenant: SimTenant, key: str) -> SimUser | None:
         """The user with this id or user principal name."""

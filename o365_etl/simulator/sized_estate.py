@@ -2,13 +2,14 @@
 
 Every tenant has the same people, told apart by eight hex digits in ids and domains; the number of the block makes the
 names of one tenant distinct. An organization is named as its tenant; nine of ten people have a contact there, by
-alias, user name or full name alone; one of ten has to be created.
+alias, user name or full name alone; one of ten has to be created. A later state of the same estate, in which a
+thousandth of the people have another job, is made with the same `now`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -51,11 +52,19 @@ _encoder = msgspec.json.Encoder()
 T = TypeVar("T")
 
 
-def make_sized(tenants: int, users_per_tenant: int, seed: int, contacts: bool, shared_mailbox_share: float) -> Estate:
+def make_sized(
+    tenants: int,
+    users_per_tenant: int,
+    seed: int,
+    contacts: bool,
+    shared_mailbox_share: float,
+    promoted: str | None,
+    now: dt.datetime | None,
+) -> Estate:
     """See `Estate.sized`."""
-    now = dt.datetime.now(dt.UTC)
+    now = now or dt.datetime.now(dt.UTC)
     people = BlockTemplate([_person(number, shared_mailbox_share, now) for number in range(BLOCK)])
-    world = _World(tenants, users_per_tenant, seed, people, contacts)
+    world = _World(tenants, users_per_tenant, seed, people, contacts, _promoted(people.objects, promoted))
     members = [world.tenant(index, now) for index in range(tenants)]
     organizations = [
         SimOrganization(tenant.display_name, FIRST_ORGANIZATION + index) for index, tenant in enumerate(members)
@@ -107,6 +116,18 @@ def _person(number: int, shared_share: float, now: dt.datetime) -> SimUser:
     )
 
 
+def _promoted(people: Sequence[SimUser], who: str | None) -> dict[int | None, BlockTemplate[SimUser]]:
+    """The people of the tenants (None: of every tenant) in which somebody has another job than before."""
+    if who is None:
+        return {}
+    everywhere = who == "everywhere"
+    jobs = [
+        replace(person, job_title="Head of Change") if not everywhere or number == 0 else person
+        for number, person in enumerate(people)
+    ]
+    return {None if everywhere else 0: BlockTemplate(jobs)}
+
+
 def _contact(number: int, user: SimUser) -> SimContact:
     """The contact of a person: found by alias, by user name or only by full name, some with another title."""
     phone = user.business_phones[0]
@@ -120,7 +141,7 @@ def _contact(number: int, user: SimUser) -> SimContact:
         emails=emails(address.get(how, user.user_principal_name)),
         phones=[SimPhone("".join(filter(str.isdigit, phone)), primary=True, formatted=phone)],
         created_at=CREATED,
-        updated_at=CREATED + dt.timedelta(minutes=number),
+        updated_at=CREATED + dt.timedelta(hours=number),
     )
 
 
@@ -135,8 +156,21 @@ def _filled(value: T, fill: dict[str, str], kind: type[T]) -> T:
 class _World:
     """The numbers that everything in a sized estate follows from."""
 
-    def __init__(self, tenants: int, users: int, seed: int, people: BlockTemplate[SimUser], contacts: bool) -> None:
+    def __init__(
+        self,
+        tenants: int,
+        users: int,
+        seed: int,
+        people: BlockTemplate[SimUser],
+        contacts: bool,
+        promoted: Mapping[int | None, BlockTemplate[SimUser]],
+    ) -> None:
         self.tenants, self.users, self.seed, self.people, self.has_contacts = tenants, users, seed, people, contacts
+        self._promoted = promoted
+
+    def people_of(self, index: int) -> BlockTemplate[SimUser]:
+        """The people of one tenant as Microsoft 365 has them; IT Glue has those of `people`."""
+        return self._promoted.get(index) or self._promoted.get(None) or self.people
 
     def marker(self, index: int) -> str:
         """The eight hex digits of a tenant."""
@@ -181,7 +215,7 @@ class _World:
 
     def user(self, index: int, number: int) -> SimUser:
         """One user as an object."""
-        return _filled(self.people.objects[number % BLOCK], self.fill(index, number), SimUser)
+        return _filled(self.people_of(index).objects[number % BLOCK], self.fill(index, number), SimUser)
 
     def user_id(self, index: int, number: int) -> str:
         """The id of one user, without making the user."""
@@ -210,7 +244,7 @@ class _TenantUsers:
 
     def __init__(self, world: _World, index: int) -> None:
         self._world, self._index = world, index
-        self.rows: Rows[SimUser] = BlockRows(world.people, world.users, {TENANT_MARKER: world.marker(index)})
+        self.rows: Rows[SimUser] = BlockRows(world.people_of(index), world.users, {TENANT_MARKER: world.marker(index)})
 
     def find(self, key: str) -> SimUser | None:
         """The user with this id or user principal name: both say the number of the person and of the block."""
@@ -260,6 +294,15 @@ class _ContactBook:
             start += end - begin
         return b",".join(parts)
 
+    def newest_first(self) -> Iterator[tuple[dt.datetime, int]]:
+        """When each contact was changed and its place among all; the people of a block differ, the blocks do not."""
+        block = len(self._numbers)
+        for person in reversed(range(min(block, self._each))):
+            at = self._template.objects[person].updated_at
+            for index in range(len(self._organizations)):
+                for place in range(person, self._each, block):
+                    yield at, index * self._each + place
+
     def make(self) -> list[SimContact]:
         """All contacts as objects."""
         made = []
@@ -267,7 +310,7 @@ class _ContactBook:
             for number in range(self._world.users):
                 if number % WITHOUT_CONTACT == WITHOUT_CONTACT - 1:
                     continue
-                user = self._world.user(index, number)
+                user = _filled(self._world.people.objects[number % BLOCK], self._world.fill(index, number), SimUser)
                 contact = _filled(_contact(number % BLOCK, user), self._world.fill(index, number), SimContact)
                 contact.organization_id = organization.organization_id
                 contact.contact_id = int(f"{organization.organization_id}{number:07d}")
