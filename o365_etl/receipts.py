@@ -8,6 +8,7 @@ readers and store need not know each other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -61,8 +62,11 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class StreamWriter(Protocol):
     """Takes the answers of one stream, in order, and ends with exactly one of `commit` or `abandon`."""
 
-    def write(self, part: str, body: bytes) -> None:
-        """Append one JSON answer, as received, under the name of the part of the stream it belongs to."""
+    def write(self, part: str, body: bytes, *, counts: bool = True) -> None:
+        """Append one JSON answer, as received, under the name of the part of the stream it belongs to.
+
+        One that only tells how something else was found out does not count: it has no part in the digest.
+        """
 
     def write_text(self, part: str, text: str) -> None:
         """Append one answer that is text (a CSV report)."""
@@ -72,6 +76,9 @@ class StreamWriter(Protocol):
 
     def commit(self, receipt: Receipt) -> Receipt:
         """Make the answers the certified ones (if the receipt certifies them) and keep the receipt."""
+
+    def abandon(self) -> None:
+        """Leave no trace of the attempt."""
 
 
 class Landing(Protocol):
@@ -83,5 +90,14 @@ class Landing(Protocol):
     def receipt(self, source: str, stream: str) -> Receipt | None:
         """The receipt of the last certified read, or None if there never was one."""
 
+    def is_intact(self, source: str, stream: str) -> bool:
+        """True if there is a certified read and its answers are, byte for byte, what was written."""
+
     def parts(self, source: str, stream: str, part: str) -> list[bytes]:
         """The bodies of one part of the last certified read, in order; empty if there is none."""
+
+    def read(self, source: str, stream: str) -> Iterator[tuple[str, bytes]]:
+        """Every answer of the last certified read, in order, as (part, body); believe it once the iteration ended."""
+
+    def discard(self, source: str, stream: str) -> None:
+        """Delete what is kept of one stream; nothing happens if there is nothing."""

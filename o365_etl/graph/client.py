@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -36,6 +36,7 @@ MAX_PAGES = 20_000
 _HEADERS = {"Accept": "application/json", "x-ms-throttle-priority": "low"}
 _JSON = {**_HEADERS, "Content-Type": "application/json"}
 _CLAIMS = re.compile(r'claims="([^"]*)"')
+_ETAG = re.compile(r'(?:W/)?"[!#-~]{0,500}"')
 _MAX_REDIRECTS = 4
 
 
@@ -66,8 +67,16 @@ class _BatchAnswer(msgspec.Struct):
 _batch_answer = msgspec.json.Decoder(_BatchAnswer)
 
 
+class Reported(NamedTuple, Generic[T]):
+    """A usage report, and the ETag by which to ask whether it is still the same; None if it has none."""
+
+    content: T
+    etag: str | None
+
+
 class _Elsewhere(NamedTuple):
     url: str
+    etag: str | None
 
 
 class TenantClient:
@@ -93,7 +102,23 @@ class TenantClient:
 
         Raises `ProtocolError` for a link to another host or one that was followed before.
         """
-        url: str | None = f"{self._graph_url}/{version}/{path}"
+        return self._pages(f"{self._graph_url}/{version}/{path}", decode, tally, permission)
+
+    def follow(
+        self, link: str, decode: Callable[[bytes], P], tally: Tally, *, permission: str
+    ) -> Iterator[tuple[bytes, P]]:
+        """All pages from a link that an earlier answer named, as `pages`.
+
+        Raises `ProtocolError` at once if the link leads to another host than the configured one.
+        """
+        if _origin(link) != self._origin:
+            raise ProtocolError("the link to the changes leads to another host", code="foreign_link")
+        return self._pages(link, decode, tally, permission)
+
+    def _pages(
+        self, first: str, decode: Callable[[bytes], P], tally: Tally, permission: str
+    ) -> Iterator[tuple[bytes, P]]:
+        url: str | None = first
         followed: set[str] = set()
         while url is not None:
             if url in followed or len(followed) >= MAX_PAGES:
@@ -117,27 +142,41 @@ class TenantClient:
 
         return self._call(outgoing, read, tally, permission)
 
-    def report(self, path: str, decode: Callable[[bytes], T], tally: Tally, *, permission: str) -> T:
-        """A usage report. Graph answers with a link that is its own permit, to a host that must not see our token.
+    def report(
+        self, path: str, decode: Callable[[bytes], T], tally: Tally, *, permission: str, etag: str | None = None
+    ) -> Reported[T] | None:
+        """A usage report; None if it is still the one of `etag`.
 
-        The link lives for minutes: one that has died meanwhile is asked for once more.
+        Graph answers with a link that is its own permit, to a host that must not see our token. The link lives for
+        minutes: one that has died meanwhile is asked for once more.
         """
-        outgoing = Outgoing("GET", f"{self._graph_url}/v1.0/{path}", _HEADERS)
-        read = _report_reader(decode)
+        condition = {"If-None-Match": etag} if etag else {}
+        outgoing = Outgoing("GET", f"{self._graph_url}/v1.0/{path}", _HEADERS | condition)
+        read = _report_reader(decode, conditional=etag is not None)
         dead: O365EtlError | None = None
         for _ in range(2):
             found = self._call(outgoing, read, tally, permission)
             try:
-                return self._download(found, read, tally)
+                return self._download(found, condition, read, tally)
             except (ForbiddenError, NotFoundError, TokenRefusedError, PageExpiredError) as error:
                 dead = error
         raise BadAnswerError("the link to the report was refused twice") from dead
 
-    def _download(self, found: T | _Elsewhere, read: Callable[[Answer], T | _Elsewhere], tally: Tally) -> T:
+    def _download(
+        self,
+        found: Reported[T] | _Elsewhere | None,
+        condition: dict[str, str],
+        read: Callable[[Answer], Reported[T] | _Elsewhere | None],
+        tally: Tally,
+    ) -> Reported[T] | None:
+        etag: str | None = None
         for _ in range(_MAX_REDIRECTS):
+            if found is None:
+                return None
             if not isinstance(found, _Elsewhere):
-                return found
-            found = self._transport.exchange(Outgoing("GET", found.url), read, tally, self.gate)
+                return found if found.etag else Reported(found.content, etag)
+            etag = found.etag
+            found = self._transport.exchange(Outgoing("GET", found.url, condition), read, tally, self.gate)
         raise ProtocolError("the report is redirected without end", code="paging_loop")
 
     def _get(self, url: str, decode: Callable[[bytes], T], tally: Tally, permission: str) -> tuple[bytes, T]:
@@ -190,15 +229,23 @@ def _decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
         raise BadAnswerError("Microsoft Graph answered something that is not what was asked for") from error
 
 
-def _report_reader(decode: Callable[[bytes], T]) -> Callable[[Answer], T | _Elsewhere]:
-    def read(answer: Answer) -> T | _Elsewhere:
+def _report_reader(
+    decode: Callable[[bytes], T], conditional: bool
+) -> Callable[[Answer], Reported[T] | _Elsewhere | None]:
+    """Reads either answer on the way to a report; None for one that says it is still the same."""
+
+    def read(answer: Answer) -> Reported[T] | _Elsewhere | None:
+        if conditional and answer.status == 304:
+            return None
+        etag = answer.headers.get("ETag", "")
+        known = etag if _ETAG.fullmatch(etag) else None  # it will be sent in a header, so it must be fit for one
         if answer.location is None:
             require_success(answer)
-            return _decoded(answer.body, decode)
+            return Reported(_decoded(answer.body, decode), known)
         url = urljoin(answer.url, answer.location)
         if urlsplit(url).scheme != "https":
             raise ProtocolError("the report is offered at an address that is not https", code="foreign_link")
-        return _Elsewhere(url)
+        return _Elsewhere(url, known)
 
     return read
 

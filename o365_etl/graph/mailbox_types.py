@@ -91,7 +91,7 @@ class TypeSurvey:
                 rows = [row for row in page.value if row.recipient_type]
                 if len(rows) < len(page.value):
                     return  # an answer without the undocumented field, or only half with it, proves nothing
-                recording.page("recipient_types", body)
+                recording.page("recipient_types", body, counts=False)
                 for row in rows:
                     user_id = by_name.get((row.upn or "").lower())
                     if user_id is not None and not row.is_deleted:
@@ -136,8 +136,10 @@ class TypeSurvey:
     def land(self, recording: Recording) -> None:
         """Write what was told, and the full map of types for the next sync."""
         if self._purposes:
-            recording.page("mailbox_settings", msgspec.json.encode(list(self._purposes.values())))
-        recording.page("types", msgspec.json.encode(self._types()))
+            answers = msgspec.json.encode(list(self._purposes.values()))
+            recording.page("mailbox_settings", answers, counts=False)
+        # In order, so that the same types make the same digest, however they were found out.
+        recording.page("types", msgspec.json.encode(dict(sorted(self._types().items()))))
 
     def _ask_patiently(self, user_ids: Sequence[str], tally: Tally) -> list[Purpose]:
         """Ask until every item is answered, and only for those that are not; a throttled item closes the gate."""

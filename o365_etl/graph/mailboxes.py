@@ -14,18 +14,26 @@ import io
 import itertools
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from o365_etl.errors import ForbiddenError, NotFoundError, O365EtlError, UnsupportedError
-from o365_etl.graph.client import TenantClient
+from o365_etl.errors import (
+    BadAnswerError,
+    ForbiddenError,
+    LocalError,
+    NotFoundError,
+    O365EtlError,
+    UnsupportedError,
+)
+from o365_etl.graph.client import Reported, TenantClient
 from o365_etl.graph.directory import Directory
 from o365_etl.graph.mailbox_types import TypeSurvey
 from o365_etl.graph.recording import Recording
 from o365_etl.graph.rights import has_usage_reports
 from o365_etl.graph.transport import Tally
-from o365_etl.receipts import Receipt
+from o365_etl.receipts import Landing, Receipt
 
 log = logging.getLogger(__name__)
 
@@ -56,15 +64,41 @@ class ReportSettings(msgspec.Struct):
 decode_report_settings = msgspec.json.Decoder(ReportSettings).decode
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierReport:
+    """The report of the last certified read: its ETag, and its text when it is wanted (None: not to be had)."""
+
+    etag: str | None
+    text: Callable[[], str | None]
+
+
+def earlier_report(landing: Landing, tenant_id: str) -> EarlierReport:
+    """What the landing zone has of a tenant's report. A damaged one counts as none: it is read anew."""
+
+    def text() -> str | None:
+        try:
+            bodies = landing.parts(tenant_id, "mailboxes", "usage_csv")
+        except LocalError:
+            return None
+        return bodies[-1].decode("utf-8", "surrogatepass") if bodies else None
+
+    try:
+        receipt = landing.receipt(tenant_id, "mailboxes")
+    except LocalError:
+        receipt = None
+    return EarlierReport(receipt.bookmark if receipt else None, text)
+
+
 class MailboxReading:
     """One attempt at the mailboxes of one tenant, in steps that a scheduler may run on different threads.
 
     `begin` reads the report; then `survey.ask` is called for each of `batches`, in any order; `end` concludes.
     """
 
-    def __init__(self, client: TenantClient, recording: Recording, directory: Directory) -> None:
+    def __init__(self, client: TenantClient, recording: Recording, directory: Directory, before: EarlierReport) -> None:
         self._client = client
         self._recording = recording
+        self._before = before
         self._reason: str | None = None
         self._error: O365EtlError | None = None
         self._remedy: str | None = None
@@ -113,7 +147,7 @@ class MailboxReading:
 
     def _read_report(self) -> None:
         try:
-            text = self._client.report(_REPORT, _csv_text, self._recording.tally, permission="Reports.Read.All")
+            text, self._recording.bookmark = self._report()
         except ForbiddenError as error:
             self._degrade("forbidden", error)
             return
@@ -127,6 +161,20 @@ class MailboxReading:
             self._degrade("unsupported", remedy=remedy)
         elif sum(_PSEUDONYM.fullmatch(name) is not None for name in names) > _MOSTLY * len(names):
             self._degrade("concealed", remedy=SHOW_NAMES)
+
+    def _report(self) -> Reported[str]:
+        """The report and its ETag. Microsoft makes one a day: the one that is known already is not sent again."""
+        etag = self._before.etag
+        for known in (etag, None) if etag else (None,):
+            found = self._client.report(
+                _REPORT, _csv_text, self._recording.tally, permission="Reports.Read.All", etag=known
+            )
+            if found is not None:
+                return found
+            text = self._before.text()
+            if text is not None:
+                return Reported(text, known)
+        raise BadAnswerError("the report was not sent although nothing was said of an earlier one")
 
     def _degrade(self, reason: str, error: O365EtlError | None = None, remedy: str | None = None) -> None:
         self._reason, self._error, self._remedy = reason, error, remedy

@@ -29,11 +29,11 @@ from o365_etl.errors import (
 from o365_etl.graph import streams
 from o365_etl.graph.answers import decode_objects, decode_skus, decode_users
 from o365_etl.graph.client import TenantClient
+from o365_etl.graph.defects import internal_error
 from o365_etl.graph.mailboxes import decode_report_settings
 from o365_etl.graph.model import TenantTarget
 from o365_etl.graph.rights import granted, has_usage_reports
 from o365_etl.graph.session import GraphSession
-from o365_etl.graph.tenant import internal_error
 from o365_etl.graph.transport import Answer, Outgoing, Tally, Transport
 from o365_etl.graph.waiting import Clock, Gate, retry_after
 

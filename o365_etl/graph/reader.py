@@ -25,12 +25,14 @@ def read_tenants(
     landing: Landing,
     read_id: str,
     *,
+    full: bool = False,
     on_done: Callable[[TenantResult], None] | None = None,
 ) -> list[TenantResult]:
     """Read all targets and return one result each, in their order; whatever fails is a result, not an exception.
 
-    `on_done` is called in the caller's thread as tenants come in. If it raises, or the program is interrupted, the
-    rest is dropped, and the session cannot be used again.
+    `full` reads everything, also where a read of what changed would do. `on_done` is called in the caller's thread as
+    tenants come in. If it raises, or the program is interrupted, the rest is dropped, and the session cannot be used
+    again.
     """
     finished: queue.SimpleQueue[tuple[int, TenantResult]] = queue.SimpleQueue()
     results: dict[int, TenantResult] = {}
@@ -42,7 +44,7 @@ def read_tenants(
             def done(result: TenantResult) -> None:
                 finished.put((number, result))
 
-            TenantRead(session, target, landing, read_id, pool, claim=claims.take, done=done).start()
+            TenantRead(session, target, landing, read_id, pool, full=full, claim=claims.take, done=done).start()
 
         try:
             for number, target in itertools.islice(waiting, session.threads * TENANTS_PER_THREAD):

@@ -10,7 +10,10 @@ from o365_etl.receipts import Landing, Receipt, StreamState
 
 
 class Recording:
-    """One attempt: answers go in, exactly one receipt comes out (`ok`, `degraded`, `skipped` or `failed`)."""
+    """One attempt: answers go in, exactly one receipt comes out (`ok`, `degraded`, `skipped` or `failed`).
+
+    `bookmark` is what the next read may go on from; it stands in the receipt.
+    """
 
     def __init__(
         self, landing: Landing, source: str, stream: str, read_id: str, started_at: datetime | None = None
@@ -24,10 +27,11 @@ class Recording:
         self._bytes = 0
         self.tally = Tally()
         self.rows = 0
+        self.bookmark: str | None = None
 
-    def page(self, part: str, body: bytes, rows: int = 0) -> None:
-        """Land one JSON answer that holds `rows` objects of the stream."""
-        self._writer.write(part, body)
+    def page(self, part: str, body: bytes, rows: int = 0, *, counts: bool = True) -> None:
+        """Land one JSON answer that holds `rows` objects of the stream; see `StreamWriter.write` for `counts`."""
+        self._writer.write(part, body, counts=counts)
         self._count(len(body), rows)
 
     def text(self, part: str, text: str, rows: int = 0) -> None:
@@ -40,9 +44,13 @@ class Recording:
         self._writer.restart()
         self._pages = self._bytes = self.rows = 0
 
-    def ok(self, reason: str | None = None) -> Receipt:
+    def abandon(self) -> None:
+        """Leave no trace of the attempt."""
+        self._writer.abandon()
+
+    def ok(self, reason: str | None = None, message: str | None = None) -> Receipt:
         """The stream was read to its end."""
-        return self._conclude("ok", reason=reason)
+        return self._conclude("ok", reason, message=message)
 
     def degraded(self, reason: str, error: O365EtlError | None = None, remedy: str | None = None) -> Receipt:
         """The stream was read to its end, but a part of it is not to be had."""
@@ -87,6 +95,7 @@ class Recording:
             error_code=error_code,
             message=message,
             remedy=remedy,
+            bookmark=self.bookmark,
         )
         try:
             return self._writer.commit(receipt)

@@ -43,6 +43,10 @@ USER_FIELDS = (
     "assignedLicenses,licenseAssignmentStates,assignedPlans,onPremisesSyncEnabled"
 )
 """Every field a table or a matching rule needs and none beyond: whatever is read of a person must have a use."""
+ORGANIZATION_FIELDS = (
+    "id,displayName,street,city,state,postalCode,country,countryLetterCode,businessPhones,verifiedDomains"
+)
+"""What the tables need: the rest holds the time of the last directory sync, new with every read."""
 
 _PREMIUM_PLANS = {"AAD_PREMIUM", "AAD_PREMIUM_P2"}
 _RESTARTS = 2
@@ -68,7 +72,8 @@ def organization(client: TenantClient, tally: Tally) -> tuple[str, bytes]:
 
     Raises `ProtocolError`, with code `wrong_tenant` if the token is for another tenant than the one that answers.
     """
-    body, page = client.get("organization", decode_organization, tally, permission="Organization.Read.All")
+    path = f"organization?$select={ORGANIZATION_FIELDS}"
+    body, page = client.get(path, decode_organization, tally, permission="Organization.Read.All")
     if len(page.value) != 1 or not is_guid(page.value[0].id):
         raise ProtocolError("the tenant's own record is not one record with a tenant id")
     tenant_id = page.value[0].id.lower()

@@ -5,25 +5,25 @@
                                   └─ licenses ─┴─ sign-ins
 
 One failing stream fails alone; without the first there is nothing to read. What does not live here: what a stream
-asks (`streams`, `mailboxes`), and which task runs when (`scheduling`).
+asks (`streams`, `changes`, `mailboxes`), and which task runs when (`scheduling`).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
-from o365_etl.config import is_guid
-from o365_etl.errors import LocalError, O365EtlError, PermanentError, ProtocolError
-from o365_etl.graph import rights, streams
+from o365_etl.config import Connection, is_guid
+from o365_etl.errors import LocalError, O365EtlError
+from o365_etl.graph import changes, rights, streams
 from o365_etl.graph.client import TenantClient
+from o365_etl.graph.defects import internal_error, invalid_id, named_twice
 from o365_etl.graph.directory import Directory, KnownType
 from o365_etl.graph.mailbox_types import load_known
-from o365_etl.graph.mailboxes import MailboxReading
+from o365_etl.graph.mailboxes import MailboxReading, earlier_report
 from o365_etl.graph.model import STREAMS, TenantResult, TenantTarget
 from o365_etl.graph.recording import Recording
 from o365_etl.graph.scheduling import Pool, Step
@@ -39,6 +39,7 @@ class TenantRead:
     """One tenant on its way through the pool. `done` is called once, from whichever thread is last.
 
     `claim` is asked once the tenant's id is known and says False if another target turned out to be the same tenant.
+    `full`: all users are read, also where a read of what changed would do.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class TenantRead:
         read_id: str,
         pool: Pool,
         *,
+        full: bool,
         claim: Callable[[str], bool],
         done: Callable[[TenantResult], None],
     ) -> None:
@@ -57,14 +59,17 @@ class TenantRead:
         self._landing = landing
         self._read_id = read_id
         self._pool = pool
+        self._full = full
         self._claim = claim
         self._done = done
         self._lock = threading.Lock()
         self._started_at = datetime.now(UTC)
         self._tenant_id: str | None = None
         self._roles: frozenset[str] | None = None
+        self._connection: Connection
         self._client: TenantClient
         self._directory = Directory({})
+        self._in_vain = Tally()  # what a read of changes cost that came to nothing
         self._licensing = streams.Licensing()
         self._receipts: dict[str, Receipt] = {}
         self._users_recording: Recording | None = None
@@ -105,15 +110,16 @@ class TenantRead:
         """The first answer tells whose tenant this is; only then is anything landed, and under that id."""
         target = self._target
         if target.kind == "partner" and not is_guid(target.tenant_id):
-            raise _invalid_id()
-        self._client = self._session.client(self._session.connection(target.connection), target.tenant_id)
+            raise invalid_id()
+        self._connection = self._session.connection(target.connection)
+        self._client = self._session.client(self._connection, target.tenant_id)
         tally = Tally()
         self._roles = rights.granted(self._client.sign_in.token())
         tenant_id, body = streams.organization(self._client, tally)
         if is_guid(target.tenant_id) and tenant_id != target.tenant_id.lower():
             raise streams.wrong_tenant()
         if not self._claim(tenant_id):
-            raise _named_twice()
+            raise named_twice()
         self._tenant_id = tenant_id
         recording = Recording(self._landing, tenant_id, "tenants", self._read_id, self._started_at)
         recording.tally.add(tally)
@@ -121,11 +127,34 @@ class TenantRead:
         return recording.ok()
 
     def _users(self) -> None:
-        self._attempt("users", self._read_users)
+        changed = self._read_changes()
+        if changed is not None:
+            self._settle("users", changed)
+        else:
+            self._attempt("users", self._read_users)
         self._lists_done()
+
+    def _read_changes(self) -> Receipt | None:
+        """The receipt of the users as they stand after a read of what changed; None if they are to be read in full."""
+        tenant_id = str(self._tenant_id)
+        try:
+            base = None if self._full else changes.base_of(self._landing, tenant_id, self._connection)
+            if base is None:
+                return None
+            self._directory = Directory(self._known_types())
+            recording = Recording(self._landing, tenant_id, changes.STREAM, self._read_id)
+            recording.tally = self._in_vain
+            return changes.read(self._client, self._landing, recording, base, self._directory)
+        except Exception as error:  # the full read needs nothing of what went wrong here
+            cause = error if isinstance(error, O365EtlError) else internal_error(error)
+            log.info("reading all users instead of what changed (%s)", cause.code)
+            return None
 
     def _read_users(self, recording: Recording) -> None:
         self._directory = Directory(self._known_types())
+        recording.tally.add(self._in_vain)
+        if self._connection.users_delta:
+            recording.bookmark = changes.link_from_now(self._client, recording.tally)
         streams.users(self._client, recording, self._directory)
         self._users_recording = recording  # concluded when the licenses say whether to believe an empty list
 
@@ -151,6 +180,8 @@ class TenantRead:
                 return
         if self._users_recording is not None:
             self._conclude("users", self._users_recording, partial(self._judge_users, self._users_recording))
+            if self._receipts["users"].certified:
+                changes.forget(self._landing, str(self._tenant_id))
         if self._receipts["users"].certified:
             self._submit(Step.MAILBOXES, partial(self._attempt, "mailboxes", self._begin_mailboxes))
             self._submit(Step.LEAF, partial(self._attempt, "sign_ins", self._read_sign_ins))
@@ -167,10 +198,16 @@ class TenantRead:
         return recording.ok()
 
     def _read_sign_ins(self, recording: Recording) -> Receipt:
+        # No delta query tells sign-ins: their listing, twice the pages of the users, comes with a full read.
+        if self._receipts["users"].reason == changes.ONLY_CHANGES:
+            earlier = self._landing.receipt(str(self._tenant_id), "sign_ins")
+            if earlier is not None and earlier.state == "ok":
+                return recording.skipped("with_full_read")
         return streams.sign_ins(self._client, recording, self._licensing)
 
     def _begin_mailboxes(self, recording: Recording) -> Receipt | None:
-        reading = MailboxReading(self._client, recording, self._directory)
+        before = earlier_report(self._landing, str(self._tenant_id))
+        reading = MailboxReading(self._client, recording, self._directory, before)
         batches = reading.begin()
         if batches:
             reading.ask(batches[0], recording.tally)  # alone, because it shows whether asking is of any use
@@ -296,33 +333,6 @@ class TenantRead:
     def _users_in_force(self) -> Receipt | None:
         tenant_id = self._tenant_id or self._target.tenant_id
         try:
-            return self._landing.receipt(tenant_id, "users") if is_guid(tenant_id) else None
+            return changes.in_force(self._landing, tenant_id).get("users") if is_guid(tenant_id) else None
         except O365EtlError:
             return None  # a damaged receipt certifies nothing
-
-
-def internal_error(error: Exception) -> O365EtlError:
-    """A defect of this program, as a failure. Its message is not logged: it may quote an answer, a person's data."""
-    trace = "".join(traceback.format_tb(error.__traceback__))
-    log.error("unexpected %s while reading a tenant\n%s", type(error).__name__, trace)
-    return PermanentError(
-        f"unexpected {type(error).__name__}; this is a defect of the program",
-        code="internal",
-        remedy="Report it with the traceback in the log.",
-    )
-
-
-def _invalid_id() -> ProtocolError:
-    return ProtocolError(
-        "the partner's list names a tenant by something that is no tenant id",
-        code="invalid_tenant_id",
-        remedy="Look at the relationship in Partner Center.",
-    )
-
-
-def _named_twice() -> ProtocolError:
-    return ProtocolError(
-        "this tenant is read under another name already",
-        code="named_twice",
-        remedy="Configure the direct connection by the tenant's id, so that it wins over the partner's listing.",
-    )

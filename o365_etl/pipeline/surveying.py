@@ -14,12 +14,12 @@ from datetime import UTC, datetime, time
 from o365_etl.config import Connection
 from o365_etl.errors import ForbiddenError, O365EtlError
 from o365_etl.graph import rights
+from o365_etl.graph.defects import internal_error
 from o365_etl.graph.discovery import discover
 from o365_etl.graph.endings import Ending, ask_endings, certificate_end
 from o365_etl.graph.model import Discovery
 from o365_etl.graph.probe import clock_offset
 from o365_etl.graph.session import GraphSession
-from o365_etl.graph.tenant import internal_error
 from o365_etl.graph.transport import Transport
 from o365_etl.pipeline import findings
 from o365_etl.pipeline.findings import SOON, Finding, Level

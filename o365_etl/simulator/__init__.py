@@ -10,9 +10,10 @@ It is a test instrument: it refuses what the services refuse, and is proved with
 Not modelled, so not to be relied on:
 
 * Sign-in: delegated flows, `client_secret_basic`, Conditional Access, claims challenges (CP1), published signing keys.
-* Graph: users/delta, `$expand`, `$search`, `$orderby`, filters beyond comparisons joined by `and`, the partial view
-  that a basic permission gives, getOffice365ActiveUserDetail, deleted items, writes of any kind; a `$batch` item's
-  order of execution; resource-unit buckets and the limits of reports and Outlook (use the fault plan).
+* Graph: filters and `manager` in users/delta, `$expand`, `$search`, `$orderby`, filters beyond comparisons joined by
+  `and`, the partial view that a basic permission gives, getOffice365ActiveUserDetail, deleted items, writes of any
+  kind; a `$batch` item's order of execution; resource-unit buckets and the limits of reports and Outlook (use the fault
+  plan).
 * IT Glue: configurations, related items, attachments, logs, exports; includes other than adapters_resources and
   flexible_asset_fields; new types of organizations and contacts; deleting anything but contacts and organizations.
   Guesses are: what a 429 says, page sizes above 1,000, that e-mails and phones of a contact are replaced whole, that a

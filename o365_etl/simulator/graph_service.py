@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from o365_etl.simulator import graph_directory, graph_reports, graph_users
+from o365_etl.simulator import graph_delta, graph_directory, graph_reports, graph_users
 from o365_etl.simulator.estate import Estate
 from o365_etl.simulator.faults import FaultPlan
 from o365_etl.simulator.graph_call import Call, Refusal, encode, ok, read_json, refuse
@@ -28,6 +28,7 @@ ROUTES: tuple[Route, ...] = tuple(
     (re.compile(pattern), route)
     for pattern, route in (
         (r"/users", graph_users.users),
+        (r"/users/(?:microsoft\.graph\.)?delta(?:\(\))?", graph_delta.users_delta),
         (r"/organization", graph_directory.organization),
         (r"/domains", graph_directory.domains),
         (r"/subscribedSkus", graph_directory.subscribed_skus),

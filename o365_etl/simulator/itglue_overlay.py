@@ -7,8 +7,10 @@ takes the place of its rendered row; what somebody added follows at the end.
 from __future__ import annotations
 
 import datetime as dt
+import heapq
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -27,6 +29,9 @@ class SizedContacts(Protocol):
 
     def cut(self, organization_id: int | None, start: int, size: int, with_adapters: bool) -> bytes:
         """`size` rendered contacts by id from number `start` (from 0) on, joined by commas."""
+
+    def newest_first(self) -> Iterator[tuple[dt.datetime, int]]:
+        """When each contact was changed and its place among all, the latest change first; of equal ones by place."""
 
 
 class OverlaidContacts:
@@ -61,6 +66,18 @@ class OverlaidContacts:
             parts.append(self._base.cut(organization_id, place, stop - place, with_adapters))
         new = self._new_ones(organization_id)[max(0, start - total) : max(0, start + size - total)]
         return b",".join([*parts, *map(render, new)])
+
+    def cut_newest(self, start: int, size: int, with_adapters: bool, render: Render) -> bytes:
+        """As `cut` of all contacts, but those that were changed last come first."""
+        laid_over = [(each.updated_at, -place, each) for place, each in self._touched.items()]
+        laid_over += [(each.updated_at, -self._total - place, each) for place, each in enumerate(self._added)]
+        laid_over.sort(key=lambda each: each[:2], reverse=True)
+        others = ((at, -place, None) for at, place in self._base.newest_first() if place not in self._touched)
+        merged = heapq.merge(laid_over, others, key=lambda each: each[:2], reverse=True)
+        return b",".join(
+            self._base.cut(None, -place, 1, with_adapters) if contact is None else render(contact)
+            for _, place, contact in islice(merged, start, start + size)
+        )
 
     def find(self, contact_id: int) -> SimContact | None:
         """The contact with this id; from now on it is the object that counts."""

@@ -213,6 +213,9 @@ def _organization(each: SimOrganization) -> Record:
         "primary": each.primary,
         "organization_type_id": objects.ORGANIZATION_TYPES.get(each.organization_type or ""),
         "organization_status_id": objects.ORGANIZATION_STATUSES.get(each.organization_status or ""),
+        "organization_type_name": each.organization_type,
+        "organization_status_name": each.organization_status,
+        "my_glue_account_id": None,
     }
     identity = each.organization_id
     return Record(

@@ -208,6 +208,7 @@ class SimTenant:
     users' licenses; `premium` None means: as the SKUs say. `listed_in` says where the partner sees the tenant.
     `direct` gives the tenant an application of its own (a `direct` connection) with the state `secret_state`.
     `refusal` is the AADSTS number that every sign-in to the tenant is refused with, one that `sign_in` knows.
+    `purged` are ids of removed users that are deleted for good; all others can be restored.
     `clock_ahead` is by how many seconds the clock of the tenant's sign-in is ahead of this machine's.
     """
 
@@ -238,6 +239,7 @@ class SimTenant:
     mailbox_policy: Literal["open", "blocked"] = "open"
     user_purpose_form: Literal["string", "object"] = "string"
     deleted_mailboxes: list[tuple[str, str]] = field(default_factory=list)
+    purged: list[str] = field(default_factory=list)
     odd_paging: bool = False
     listed_in: Literal["contracts", "gdap", "both", "none"] = "both"
     listed_name: str | None = None

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import secrets
+import socket
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from o365_etl.errors import LocalError
+
+# A file under a temporary name: `.{what}.{machine}-{process}-{number}.tmp`. Several machines may share a folder.
+_TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp")
+# What a writer on another machine has not touched for so long is nobody's.
+_ABANDONED_SECONDS = 24 * 3600.0
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -46,11 +56,49 @@ def create_file(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
 
 
+def unique_name() -> str:
+    """A name that no other writer has, on any machine, and that tells whose it is."""
+    return f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def is_abandoned(temporary: Path) -> bool:
+    """Whether a file whose name ends in `.{unique_name()}.tmp` is what a writer left that is gone: this process (which
+    has one writer of a file at a time) or a dead one of this machine; of another machine, if it has not been touched
+    for a day. So is a file with any other temporary name, which an older version left.
+    """
+    found = _TEMPORARY.fullmatch(temporary.name)
+    if found is None:
+        return True
+    if found[1] == _machine():
+        pid = int(found[2])
+        return pid == os.getpid() or not process_lives(pid)
+    try:
+        return time.time() - temporary.stat().st_mtime > _ABANDONED_SECONDS
+    except OSError:
+        return False  # gone by itself
+
+
+def process_lives(pid: int) -> bool:
+    """Whether a process of this machine may still be there."""
+    if os.name != "posix":
+        return True  # on Windows signal 0 is no question, it ends the process
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's, so it is there
+    return True
+
+
+def _machine() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a small file so that a reader, or a machine that lost power, sees the old or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{unique_name()}.tmp")
     try:
-        temporary.unlink(missing_ok=True)
         with os.fdopen(create_file(temporary), "wb") as file:
             file.write(content)
             file.flush()

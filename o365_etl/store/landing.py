@@ -30,7 +30,7 @@ import pyarrow as pa
 from o365_etl.errors import LocalError, NotFoundError, ProtocolError
 from o365_etl.receipts import Receipt
 from o365_etl.store.compressed import CompressedFile, HashingFile
-from o365_etl.store.disk import local_errors, make_folder, replace_file
+from o365_etl.store.disk import create_file, is_abandoned, local_errors, make_folder, replace_file, unique_name
 
 DATA_SUFFIX = ".jsonl.zst"
 
@@ -54,7 +54,9 @@ class _Stored(Receipt, frozen=True, kw_only=True, omit_defaults=True):
 class LandingZone:
     """Keeps the last certified read of every stream of every source. Implements `o365_etl.receipts.Landing`.
 
-    Streams may be written and read by several threads at once; one stream has one writer at a time.
+    Streams may be written and read by several threads at once; within a process one stream has one writer at a time.
+    Should processes, on one machine or on several, read the same stream at once (a step that was thought lost), each
+    read is whole and the last to end counts.
     """
 
     def __init__(self, root: Path) -> None:
@@ -80,6 +82,17 @@ class LandingZone:
             return failed or certified
         # Both exist for a moment only, or after a crash in it.
         return max(failed, certified, key=lambda receipt: receipt.ended_at)
+
+    def is_intact(self, source: str, stream: str) -> bool:
+        """True if there is a certified read and its file is, byte for byte, what was written."""
+        try:
+            stored = _load(self._base(source, stream, ".receipt.json"), _Stored)
+            if stored is None:
+                return False
+            with self._file_of(source, stream, stored).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == stored.sha256
+        except (OSError, LocalError):
+            return False
 
     def parts(self, source: str, stream: str, part: str) -> list[bytes]:
         """The bodies of one part of the last certified read, in order; empty if there is none."""
@@ -115,6 +128,16 @@ class LandingZone:
         with local_errors(f"delete {folder}"), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder)
 
+    def discard(self, source: str, stream: str) -> None:
+        """Delete what is kept of one stream; nothing happens if there is nothing."""
+        receipt = self._base(source, stream, ".receipt.json")
+        with local_errors(f"delete {receipt}"):
+            # The receipt first: without it the answers are nobody's.
+            for path in (receipt, self._base(source, stream, ".failed.json")):
+                path.unlink(missing_ok=True)
+            for path in receipt.parent.glob(f"{stream}.*{DATA_SUFFIX}"):
+                path.unlink(missing_ok=True)
+
     def _base(self, source: str, stream: str, suffix: str) -> Path:
         return self.root / _checked(source, _SAFE) / f"{_checked(stream, _SAFE_STREAM)}{suffix}"
 
@@ -135,17 +158,21 @@ class LandingWriter:
 
     def __init__(self, folder: Path, source: str, stream: str, read_id: str) -> None:
         self._folder, self._source, self._stream, self._read_id = folder, source, stream, read_id
-        self._temporary = folder / f".{stream}.{read_id}.tmp"
+        self._temporary = folder / f".{stream}.{read_id}.{unique_name()}.tmp"
         self._prefixes: dict[str, bytes] = {}
         self._content = hashlib.sha256()
         self._sink: CompressedFile | None = None
         with self._on_disk():
             for leftover in folder.glob(f".{stream}.*.tmp"):
-                leftover.unlink(missing_ok=True)
+                if is_abandoned(leftover):
+                    leftover.unlink(missing_ok=True)
             self._sink = CompressedFile(self._temporary)
 
-    def write(self, part: str, body: bytes) -> None:
-        """Append one JSON answer, as received, under the name of the part of the stream it belongs to."""
+    def write(self, part: str, body: bytes, *, counts: bool = True) -> None:
+        """Append one JSON answer, as received, under the name of the part of the stream it belongs to.
+
+        One that only tells how something else was found out does not count: it has no part in the digest.
+        """
         # In valid JSON a raw line break can only be white space between tokens.
         if b"\n" in body:
             body = body.replace(b"\n", b" ")
@@ -156,7 +183,8 @@ class LandingWriter:
             prefix = self._prefixes[part] = b'{"part":"%b","body":' % _checked(part, _SAFE).encode()
         with self._on_disk():
             self._open_sink().write(b"".join((prefix, body, b"}\n")), len(body))
-        _digest(self._content, prefix, body)
+        if counts:
+            _digest(self._content, prefix, body)
 
     def write_text(self, part: str, text: str) -> None:
         """Append one answer that is text (a CSV report)."""
@@ -191,7 +219,7 @@ class LandingWriter:
     def _keep(self, receipt: Receipt) -> Receipt:
         sink = self._open_sink()
         sink.finish()
-        name = f"{self._stream}.{self._read_id}{DATA_SUFFIX}"
+        name = self._claim()
         stored = msgspec.structs.replace(
             _stored(receipt),
             file=name,
@@ -206,9 +234,20 @@ class LandingWriter:
         # From here on the new read is in force; what follows only tidies.
         (self._folder / f"{self._stream}.failed.json").unlink(missing_ok=True)
         for path in self._folder.glob(f"{self._stream}.*{DATA_SUFFIX}"):
-            if path.name != name:
+            if not path.name.startswith(f"{self._stream}.{self._read_id}."):
                 path.unlink(missing_ok=True)
         return _plain(stored)
+
+    def _claim(self) -> str:
+        """A file name that is this writer's alone: another one of the same read may end at the same moment, and the
+        receipt that is written last has to find its own answers.
+        """
+        name = f"{self._stream}.{self._read_id}{DATA_SUFFIX}"
+        try:
+            os.close(create_file(self._folder / name))
+        except FileExistsError:
+            name = f"{self._stream}.{self._read_id}.{unique_name()}{DATA_SUFFIX}"
+        return name
 
     def _reject(self, receipt: Receipt) -> Receipt:
         self._drop()

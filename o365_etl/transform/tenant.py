@@ -55,8 +55,9 @@ def tenant_frames(parts: Parts, certified: Collection[str], context: TenantConte
     """The `m365` tables by their full name, each in the schema of its contract.
 
     `parts(stream, part)` gives the landed answers of the last certified read; `certified` names the streams that have
-    one. Empty if the tenant itself was never read or its answer carries no id: callers check that
-    `m365.tenants.tenant_id` is the tenant they asked for. Raises `LocalError` for landed bytes that are no JSON.
+    one, `users_changes` only where it goes with the `users` there are. Empty if the tenant itself was never read or its
+    answer carries no id: callers check that `m365.tenants.tenant_id` is the tenant they asked for. Raises `LocalError`
+    for landed bytes that are no JSON.
     """
     organization = _organization(parts) if "tenants" in certified else None
     if organization is None or not organization.id:
@@ -83,7 +84,11 @@ def _user_frames(
     context: TenantContext,
     licenses: Mapping[str, License],
 ) -> dict[str, pa.Table]:
-    users = decode_users(parts("users", "users"))
+    changed: list[bytes] = []
+    if "users_changes" in certified:
+        # In this order: what was kept of a removed user comes after the word that he was removed.
+        changed = parts("users_changes", "changed") + parts("users_changes", "kept")
+    users = decode_users(parts("users", "users"), changed)
     types = _mailbox_types(parts) if "mailboxes" in certified else {}
     sign_ins = decode_sign_ins(parts("sign_ins", "sign_ins")) if "sign_ins" in certified else {}
     frames = {

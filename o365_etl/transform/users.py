@@ -6,18 +6,20 @@ by comprehension; nothing is allocated per user that a column does not need.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from o365_etl.config import Cloud, Selection
+from o365_etl.merging import overlay, read_changes
 from o365_etl.normalise import normalise, person_key
 from o365_etl.transform.answers import AssignmentState, MailboxType, Page, SignIn, User
 from o365_etl.transform.catalogue import Catalogue
 from o365_etl.transform.columns import parse_time, to_table
-from o365_etl.transform.decode import decode_all
+from o365_etl.transform.decode import decode, decode_all
 from o365_etl.transform.licenses import License
 from o365_etl.transform.portal import user_links
 from o365_etl.transform.scope import SelectedSkus, out_of_scope_reason
@@ -28,9 +30,34 @@ _HOLDING_STATES = frozenset(("Active", "ActiveWithError"))
 _EXTERNAL_MARK = "#ext#"
 
 
-def decode_users(pages: Iterable[bytes]) -> dict[str, User]:
-    """The users by object id (lower case). A user that came twice counts as it came last."""
-    return {user.id.lower(): user for page in decode_all(pages, Page[User]) for user in page.value or () if user.id}
+def decode_users(pages: Iterable[bytes], changed: Sequence[bytes] = ()) -> dict[str, User]:
+    """The users by object id (lower case). A user that came twice counts as it came last.
+
+    `changed` are pages of changes since: what they tell of a user holds, the rest of it stays, nobody goes.
+    """
+    users = {user.id.lower(): user for page in decode_all(pages, Page[User]) for user in page.value or () if user.id}
+    if changed:
+        changes = read_changes(changed)
+        for user in decode(changes.page(), Page[User]).value or ():
+            if user.id and (user_id := user.id.lower()) in changes.objects:
+                users[user_id] = _changed(users.get(user_id, user), user, changes.objects[user_id])
+    return users
+
+
+def _changed(old: User, new: User, told: Collection[str]) -> User:
+    """A user of whom `told` was told anew. How licenses were assigned is not always told with them: what is known of
+    that from before holds only for products the user still has.
+    """
+    user = overlay(old, new, told)
+    if "assignedLicenses" not in told or "licenseAssignmentStates" in told or user.license_assignment_states is None:
+        return user
+    held = set(held_skus(user))
+    states = [
+        state
+        for state in user.license_assignment_states
+        if state.state not in _HOLDING_STATES or (state.sku_id or "").lower() in held
+    ]
+    return msgspec.structs.replace(user, license_assignment_states=tuple(states))
 
 
 def decode_sign_ins(pages: Iterable[bytes]) -> dict[str, datetime | None]:

@@ -34,10 +34,11 @@ class Rig:
         self.landing = LandingZone(folder / "landing")
         self._reads = 0
 
-    def configured(self, **tls: str) -> Settings:
-        """The settings for this simulator, with another CA bundle if one is given."""
+    def configured(self, connection: dict[str, Any] | None = None, **tls: str) -> Settings:
+        """The settings for this simulator, with another CA bundle if one is given, and more for the partner."""
         raw = tomllib.loads(self.simulator.settings_toml(data_dir="data"))
         raw["tls"] |= tls
+        raw["connections"][0] |= connection or {}
         return build_settings(raw, self.folder / "o365_etl.toml")
 
     def connection(self, name: str = "partner") -> Connection:
@@ -60,18 +61,20 @@ class Rig:
             self.simulator.faults.add(fault)
 
     def read_all(
-        self, targets: list[TenantTarget] | None = None, settings: Settings | None = None
+        self, targets: list[TenantTarget] | None = None, settings: Settings | None = None, *, full: bool = False
     ) -> list[TenantResult]:
         """Read these targets, or all tenants of the estate through the partner."""
         self._reads += 1
         chosen = [self.target(tenant) for tenant in self.estate.tenants] if targets is None else targets
         with self.session(settings) as session:
-            return read_tenants(session, chosen, self.landing, f"read-{self._reads}")
+            return read_tenants(session, chosen, self.landing, f"read-{self._reads}", full=full)
 
-    def read(self, target: TenantTarget | None = None, settings: Settings | None = None) -> TenantResult:
+    def read(
+        self, target: TenantTarget | None = None, settings: Settings | None = None, *, full: bool = False
+    ) -> TenantResult:
         """Read one target, or the first tenant of the estate."""
         chosen = target or self.target(self.estate.tenants[0])
-        return self.read_all([chosen], settings)[0]
+        return self.read_all([chosen], settings, full=full)[0]
 
     def landed(self, tenant: SimTenant, stream: str, part: str) -> list[Any]:
         """The landed JSON answers of one part."""

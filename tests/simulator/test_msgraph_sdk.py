@@ -184,3 +184,47 @@ def test_the_sdk_reads_errors(folder: Path) -> None:
     assert caught.value.response_status_code == 403
     assert caught.value.error is not None
     assert caught.value.error.code == "Authorization_RequestDenied"
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["ordinary rounds", "odd rounds"])
+def test_the_sdk_follows_what_changed(folder: Path, odd: bool) -> None:
+    """The SDK's own `delta()`: all users by page, then by its link what changed, what was removed, and a 410."""
+    from msgraph.generated.models.o_data_errors.o_data_error import ODataError
+    from msgraph.generated.users.delta.delta_request_builder import DeltaRequestBuilder
+
+    tenant = SimTenant("Crowd", users=[SimUser(f"user{n}@crowd.example", f"User {n}") for n in range(450)])
+    tenant.odd_paging = odd
+    estate = Estate.build([tenant])
+
+    async def whole_round(client: Any, page: Any) -> tuple[list[Any], str]:
+        found = list(page.value)
+        while page.odata_next_link:
+            page = await client.users.delta.with_url(page.odata_next_link).get()
+            found += page.value
+        return found, page.odata_delta_link
+
+    async def use(client: Any) -> tuple[list[Any], list[Any], Any]:
+        query = DeltaRequestBuilder.DeltaRequestBuilderGetQueryParameters(select=["id", "displayName", "jobTitle"])
+        configuration = DeltaRequestBuilder.DeltaRequestBuilderGetRequestConfiguration(query_parameters=query)
+        first, link = await whole_round(client, await client.users.delta.get(request_configuration=configuration))
+        tenant.users[3].job_title = "Head"
+        tenant.users = tenant.users[:449]
+        estate.touch(tenant.tenant_id)
+        second, _ = await whole_round(client, await client.users.delta.with_url(link).get())
+        estate.history(tenant).reset()
+        with pytest.raises(ODataError) as caught:
+            await client.users.delta.with_url(link).get()
+        return first, second, caught.value
+
+    with Simulator(estate, folder=folder) as simulator:
+        first, second, error = run(simulator, tenant, use)
+
+    assert len({user.id for user in first}) == 450
+    assert all("jobTitle" not in user.additional_data and user.job_title is None for user in first)
+    last = {user.id: user for user in second}
+    removed = SimUser("user449@crowd.example").user_id
+    assert last.keys() == {tenant.users[3].user_id, removed}
+    assert last[tenant.users[3].user_id].job_title == "Head"
+    # The model has no property for it, so it stands among what the SDK does not know
+    assert last[removed].additional_data["@removed"] == {"reason": "changed"}
+    assert (error.response_status_code, error.error.code) == (410, "resyncRequired")
