@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.failures import reported
-from assets.resources import Installation
+from assets.resources import CRAWL, Installation
 from assets.specs import key, spec, tables_of
 from o365_etl.pipeline import documentation as reading
 
@@ -19,13 +19,16 @@ class CrawlConfig(dg.Config):
     full: bool = Field(default=False, description="Everything, also where a read of what changed would do.")
 
 
-@dg.multi_asset(name="itglue", specs=[spec(table) for table in TABLES])
+# After all that is ready when it is: the crawl goes on in the background while Microsoft 365 is read.
+@dg.multi_asset(name=CRAWL, specs=[spec(table) for table in TABLES], op_tags={"dagster/priority": "-1"})
 def itglue(
     context: dg.AssetExecutionContext, config: CrawlConfig, installation: Installation
 ) -> Iterator[dg.MaterializeResult]:
-    """Crawl IT Glue and replace the tables of every stream that was read to its end."""
+    """Crawl IT Glue, unless that has begun already, and load every stream that was read to its end."""
     with reported():
-        receipts = reading.read_it_glue(installation.workspace, context.run.run_id, full=config.full)
+        receipts = reading.read_it_glue(
+            installation.workspace, context.run.run_id, full=config.full, begun=installation.crawl
+        )
         rows = reading.load_it_glue(installation.workspace, receipts)
     requests = sum(receipt.requests for receipt in receipts)
     for table in TABLES:

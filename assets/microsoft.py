@@ -35,8 +35,9 @@ class SyncConfig(dg.Config):
 
 
 @dg.op(ins={"products": dg.In(dg.Nothing)}, out={"shards": dg.DynamicOut(), "plan": dg.Out()})
-def plan_shards(config: SyncConfig, installation: Installation) -> Iterator[Any]:
-    """Ask every connection for its tenants and cut them into shards."""
+def plan_shards(context: dg.OpExecutionContext, config: SyncConfig, installation: Installation) -> Iterator[Any]:
+    """Ask every connection for its tenants and cut them into shards; meanwhile IT Glue is crawled already."""
+    installation.begin_crawl(context)
     with reported():
         plan = planning.plan_shards(
             installation.workspace,

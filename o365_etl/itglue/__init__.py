@@ -5,6 +5,7 @@
     client      one request: key, TLS, retries
     refusals    every failed answer as one of our errors
     paging      one endpoint: all its records, each once
+    changes     what changed in a stream since its last full crawl
     reader      the streams, each with its receipt
     writer      records looked up, created and updated
 

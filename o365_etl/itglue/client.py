@@ -10,7 +10,7 @@ requests there are (`allow_list`).
 from __future__ import annotations
 
 import io
-import time
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +56,16 @@ class Spent:
     waited_seconds: float = 0.0
 
 
+class Stopped(Exception):
+    """Nobody waits for the answer any more, and nothing is to be concluded from its absence."""
+
+
 class ItGlueClient:
     """A client for one IT Glue account, safe to use from several threads; close it, or use it in a `with`.
 
     `rate` and `burst` are requests (see `RateLimit`); `pause` scales all waits between tries (1: as published);
-    `silence` is how many seconds the server may say nothing: IT Glue itself gives up after about a minute.
+    `silence` is how many seconds the server may say nothing: IT Glue itself gives up after about a minute. Once
+    `stopped` is set, no request is sent and none is waited for: `get` and `send` raise `Stopped` instead.
     Raises `ConfigError` if the key is missing or cannot be a key.
     """
 
@@ -73,12 +78,14 @@ class ItGlueClient:
         burst: int = 100,
         pause: float = 1.0,
         silence: float = 120.0,
+        stopped: threading.Event | None = None,
     ) -> None:
         self._base = settings.url
         self._host = urlsplit(self._base).netloc
         self._pause = pause
         self._timeouts = (min(_CONNECT_SECONDS, silence), silence)
-        self._rate = RateLimit(rate, burst)
+        self._stopped = stopped or threading.Event()
+        self._rate = RateLimit(rate, burst, sleep=self._sleep)
         # Given with each request: only there it wins over REQUESTS_CA_BUNDLE.
         self._verify: bool | str = True if ca_bundle is None else str(ca_bundle)
         self._session = requests.Session()
@@ -119,7 +126,7 @@ class ItGlueClient:
                     raise
                 wait = min(error.retry_after or 2.0 ** (tries - 1), _LONGEST_WAIT) * self._pause
                 spent.waited_seconds += wait
-                time.sleep(wait)
+                self._sleep(wait)
 
     def send(
         self, method: Literal["POST", "PATCH"], path: str, body: bytes, kind: type[_Answer], spent: Spent
@@ -142,7 +149,12 @@ class ItGlueClient:
 
     def _take(self, spent: Spent) -> None:
         spent.waited_seconds += self._rate.wait()
+        self._sleep(0)
         spent.requests += 1
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise Stopped
 
     def _slow_down(self, error: ThrottledError, times: int) -> None:
         """Hold everybody back for as long as the server asks; raise the error where that is too long or too often."""

@@ -95,12 +95,12 @@ class Crawl:
                 continue
             self.pages += 1
             body = self._without_repeats(page, body, skippable=position % size)
+            gone = (self.total or 0) - (page.meta.total_count or 0)
+            self.total = page.meta.total_count
             if body:
                 yield body
             start = (number - 1) * size
             position = start + len(page.data)
-            gone = (self.total or 0) - (page.meta.total_count or 0)
-            self.total = page.meta.total_count
             if self.total is not None and gone > 0:
                 # Records went away, so others may have moved to the pages already read: go and get them.
                 position = max(0, start - gone)

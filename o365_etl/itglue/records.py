@@ -71,7 +71,7 @@ class _Record(msgspec.Struct):
 
     def live(self, owners: Iterable[str | None] = ()) -> Live:
         names = sorted({name for name in owners if name is not None})
-        return Live(str(self.id), self.attributes, _moment(self.attributes.get("created-at")), ", ".join(names) or None)
+        return Live(str(self.id), self.attributes, moment(self.attributes.get("created-at")), ", ".join(names) or None)
 
 
 class _Linked(_Record):
@@ -116,9 +116,10 @@ class WrittenMany(msgspec.Struct):
     data: list[_Record]
 
 
-def _moment(value: object) -> datetime | None:
+def moment(value: object) -> datetime | None:
+    """A time as IT Glue writes it; None for anything else. Without a zone it is UTC."""
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found

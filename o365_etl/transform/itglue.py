@@ -1,6 +1,7 @@
 """The `itglue` tables from landed pages, in batches: a million contacts never sit in memory at once.
 
-A record that comes on two pages (somebody changed the account while it was read) counts once, as it came first.
+A record that comes on two pages (somebody changed the account while it was read) counts once, as it came first; in a
+read of what changed, as it came last.
 """
 
 from __future__ import annotations
@@ -113,11 +114,13 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def itglue_frames(stream: str, pages: Iterable[bytes]) -> Iterator[dict[str, pa.Table]]:
+def itglue_frames(stream: str, pages: Iterable[bytes], *, are_changes: bool = False) -> Iterator[dict[str, pa.Table]]:
     """The tables of one stream (`organizations`, `contacts` … as the reader names them), a batch at a time.
 
     Each batch holds the rows of at most `PAGES_PER_BATCH` pages under the tables' full names; at least one batch comes,
-    empty if the stream is. Raises `ProtocolError` for another stream, `LocalError` for landed bytes that are no JSON.
+    empty if the stream is. `are_changes`: a record that comes again was changed again, so the last one in a batch
+    counts, and makes its rows in earlier batches void. Raises `ProtocolError` for another stream, `LocalError` for
+    landed bytes that are no JSON.
     """
     if stream not in _STREAMS:
         raise ProtocolError(f"IT Glue has no stream {stream!r}", code="stream")
@@ -127,6 +130,9 @@ def itglue_frames(stream: str, pages: Iterable[bytes]) -> Iterator[dict[str, pa.
     first = True
     while (batch := list(islice(documents, PAGES_PER_BATCH))) or first:
         first = False
+        if are_changes:
+            seen.clear()
+            batch.reverse()
         records = [record for document in batch for record in _records(document, seen)]
         yield {name: rows_to_table(name, _NAMES[name], rows) for name, rows in to_rows(records).items()}
 
