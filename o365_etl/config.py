@@ -486,6 +486,13 @@ class Settings(_Section):
                 raise ValueError(f"connections: the name {name!r} is used twice")
         return self
 
+    @model_validator(mode="after")
+    def _workers_share(self) -> Settings:
+        if self.workers.broker is not None and (self.state.url is None or self.warehouse.catalog is None):
+            missing = "state.url" if self.state.url is None else "warehouse.catalog"
+            raise ValueError(f"workers.broker needs {missing} too: many processes write, and a file takes one")
+        return self
+
     @property
     def file(self) -> Path | None:
         """The file these settings came from."""
@@ -515,6 +522,9 @@ class Settings(_Section):
                 connection.certificate.read(f"connections[{index}].certificate")
         for index, target in enumerate(self.alerts.targets):
             target.read(f"alerts.targets[{index}]")
+        for key, place in (("state.url", self.state.url), ("warehouse.catalog", self.warehouse.catalog)):
+            if place is not None:
+                place.read(key)
         if self.ca_bundle is not None and not self.ca_bundle.is_file():
             raise ConfigError(
                 f"tls.ca_bundle: there is no file {self.ca_bundle}", remedy="Give the path of a PEM file."
@@ -564,7 +574,12 @@ def build_settings(raw: Mapping[str, Any], file: Path) -> Settings:
     tls = settings.tls
     if tls.ca_bundle is not None:
         tls = Tls(ca_bundle=(base / tls.ca_bundle.expanduser()).resolve())
-    settings = settings.model_copy(update={"data_dir": (base / settings.data_dir.expanduser()).resolve(), "tls": tls})
+    data_dir = (base / settings.data_dir.expanduser()).resolve()
+    warehouse = settings.warehouse
+    if "://" not in warehouse.data_path:
+        data_path = (base / Path(warehouse.data_path).expanduser()).resolve()
+        warehouse = warehouse.model_copy(update={"data_path": str(data_path)})
+    settings = settings.model_copy(update={"data_dir": data_dir, "tls": tls, "warehouse": warehouse})
     settings._file = file
     for secret in _secrets(settings):
         secret._base = base

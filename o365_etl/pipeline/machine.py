@@ -18,7 +18,6 @@ from o365_etl.pipeline.findings import Finding, Level, all_well, is_healthy
 from o365_etl.pipeline.targets import KNOWN_TENANTS, Known
 from o365_etl.pipeline.timetable import cron_of, next_time
 from o365_etl.pipeline.workspace import Workspace, query
-from o365_etl.store.lock import SyncLock
 from o365_etl.store.warehouse import FILE_NAME
 
 NAME = "this machine"
@@ -114,17 +113,16 @@ def _gib(size: int) -> str:
 
 def _tables(workspace: Workspace) -> Iterator[Finding]:
     """The working tables and the published copy can be opened; nothing is made that is not there."""
-    if (workspace.data_dir / FILE_NAME).is_file():
-        # Under the lock, for an open warehouse would stop a sync; while one is running, it has just opened it itself.
-        lock = SyncLock(workspace.data_dir)
-        try:
-            with lock.hold("doctor", "doctor", wait_seconds=0), workspace.tables() as db:
+    try:
+        if workspace.warehouse.exists:
+            # Under the lock, for an open file would stop a sync; while one is running, it has just opened it itself.
+            with workspace.lock.hold("doctor", "doctor", wait_seconds=0), workspace.tables() as db:
                 db.rows("SELECT count(*) FROM sync.tenants")
-        except BusyError:
-            pass
-        except O365EtlError as error:
-            why = "No sync can go on from here; the published copy stays as it is."
-            yield _finding("error", f"warehouse_{error.code}", error.message, why, error.remedy)
+    except BusyError:
+        pass
+    except O365EtlError as error:
+        why = "No sync can go on from here; the published copy stays as it is."
+        yield _finding("error", f"warehouse_{error.code}", error.message, why, error.remedy)
     if workspace.published.is_file():
         try:
             query(workspace, "SELECT count(*) FROM sync.tenants")

@@ -17,6 +17,7 @@ from o365_etl.config import Settings, load_settings
 from o365_etl.errors import LocalError, NotFoundError
 from o365_etl.normalise import normalise
 from o365_etl.store import published
+from o365_etl.store.lake import Lake
 from o365_etl.store.landing import LandingZone
 from o365_etl.store.lock import Holder, SyncLock
 from o365_etl.store.published import OpenCopy
@@ -70,13 +71,22 @@ class Workspace:
 
     @cached_property
     def warehouse(self) -> Warehouse:
-        """The working tables: one writer, nobody else."""
-        return Warehouse(self.data_dir)
+        """The working tables: in a file for one process at a time, or in the lake that all machines share."""
+        place = self.settings.warehouse
+        if place.catalog is None:
+            return Warehouse(self.data_dir)
+        return Lake(self.data_dir, place.catalog.read("warehouse.catalog"), place.data_path)
 
     @cached_property
     def state(self) -> StateStore:
         """What cannot be computed again."""
-        return StateStore(self.data_dir)
+        url = self.settings.state.url
+        return StateStore(self.data_dir if url is None else url.read("state.url"))
+
+    @cached_property
+    def lock(self) -> SyncLock:
+        """The right to write; a state store that other machines may share says who has it among them."""
+        return SyncLock(self.data_dir, None if self.settings.state.url is None else self.state.lease)
 
     @contextmanager
     def tables(self, memory_limit: str | None = None) -> Iterator[Db]:
@@ -97,8 +107,7 @@ class Workspace:
 
         Raises `BusyError` if another sync holds the lock for longer than `wait_seconds`.
         """
-        lock = SyncLock(self.data_dir)
-        with lock.hold(run_id, trigger, wait_seconds, on_wait=on_wait):
+        with self.lock.hold(run_id, trigger, wait_seconds, on_wait=on_wait):
             self.state.close_abandoned("the process ended before the sync did")
             self.state.start_run(run_id, trigger, now())
             try:
@@ -106,6 +115,16 @@ class Workspace:
             finally:
                 # publish() closes a run that went well; whatever is still open here did not.
                 self.state.close_abandoned("the sync stopped before its end")
+
+    @contextmanager
+    def taking_part(self, run_id: str) -> Iterator[None]:
+        """A step of the sync that writes, in a process of its own: it opens and closes nothing, and keeps the lease
+        alive as long as it works.
+
+        Raises `BusyError` if that sync has no right to write any more.
+        """
+        with self.state.lease.keep(run_id):
+            yield
 
 
 def now() -> datetime:

@@ -1,5 +1,5 @@
 """The state store: what cannot be computed again. Its syncs, their log and what is pruned of it are here; decisions,
-links, approvals, intents, leavers, requests, quarantine and alerts are each a module `state_*` of its own.
+links, approvals, intents, leavers, requests, quarantine, alerts and the lease are each a module `state_*` of its own.
 
 A SQLite file `{data_dir}/state.sqlite` by default, any SQLAlchemy URL instead. Small, transactional, used by several
 processes at once.
@@ -25,6 +25,7 @@ from o365_etl.store.state_approvals import Approvals
 from o365_etl.store.state_database import Database, Row
 from o365_etl.store.state_decisions import Decisions
 from o365_etl.store.state_intents import Intents
+from o365_etl.store.state_lease import Lease
 from o365_etl.store.state_leavers import Leavers
 from o365_etl.store.state_links import Links
 from o365_etl.store.state_quarantine import Quarantine
@@ -71,6 +72,11 @@ class StateStore:
     def leavers(self) -> Leavers:
         """Who left, since when."""
         return Leavers(self._database)
+
+    @cached_property
+    def lease(self) -> Lease:
+        """Who may write, where several machines share this store."""
+        return Lease(self._database)
 
     @cached_property
     def alerts(self) -> Alerts:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from o365_etl.store.state_engine import WRITES, open_engine, state_errors
+from o365_etl.store.state_engine import WRITES, connect, open_engine, state_errors
 from o365_etl.store.state_schema import create_tables, wait_for_turn
 
 Row = dict[str, Any]
@@ -89,7 +89,7 @@ class Database:
             if not self._is_ready:
                 create_tables(self._engine)
                 self._is_ready = True
-            with self._engine.connect() as connection:
+            with connect(self._engine) as connection:
                 yield connection
 
 

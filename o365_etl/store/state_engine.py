@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from o365_etl.errors import ConfigError, LocalError, UnreachableError
 from o365_etl.store.disk import create_file, local_errors, make_folder
+from o365_etl.store.server import first_line, is_sign_in, patiently
 
 FILE_NAME = "state.sqlite"
 # The option of a connection by which a transaction says that it is going to write.
@@ -43,16 +44,28 @@ def open_engine(place: Path | str) -> sa.Engine:
     return engine
 
 
+def connect(engine: sa.Engine) -> sa.Connection:
+    """A connection; a server that is away is waited for, for nothing was sent yet."""
+    if engine.dialect.name == "sqlite":
+        return engine.connect()
+    return patiently(engine.connect, exc.OperationalError)
+
+
 @contextlib.contextmanager
 def state_errors(engine: sa.Engine) -> Iterator[None]:
     """Turn the errors of the database into ours; a wrong statement stays SQLAlchemy's own error."""
     try:
         yield
     except exc.DatabaseError as error:
-        reason = str(error.orig).splitlines()[0]
+        reason = first_line(error.orig) if error.orig else ""
         where = engine.url.render_as_string(hide_password=True)
         if engine.dialect.name == "sqlite":
             raise _sqlite_error(reason, engine.url.database or "memory") from error
+        if is_sign_in(reason):
+            raise ConfigError(
+                f"state.url: {where} does not let this user in: {reason}",
+                remedy="Correct the user or the password where `url` points, or what the server allows (pg_hba.conf).",
+            ) from error
         if isinstance(error, exc.OperationalError | exc.InterfaceError):
             raise UnreachableError(
                 f"the state store {where} does not answer: {reason}", remedy="Start it, or correct its URL."

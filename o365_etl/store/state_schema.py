@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DropTable
 from sqlalchemy.types import TypeDecorator
 
-from o365_etl.store.state_engine import WRITES
+from o365_etl.store.state_engine import WRITES, connect
 
 METADATA = sa.MetaData()
 
@@ -220,6 +220,19 @@ alerts = sa.Table(
     sa.Column("sent_at", UtcTime),
 )
 
+# Who may write, where several machines share the state store: one row, or none.
+leases = sa.Table(
+    "leases",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("trigger", sa.Text, nullable=False),
+    sa.Column("pid", sa.BigInteger, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("since", UtcTime, nullable=False),
+    sa.Column("renewed_at", UtcTime, nullable=False),
+)
+
 
 # Names the queue of `wait_for_turn` among the locks of a PostgreSQL database: "o365" in ASCII.
 _TURN = 0x6F333635
@@ -227,10 +240,10 @@ _TURN = 0x6F333635
 
 def create_tables(engine: sa.Engine) -> None:
     """Create what is missing, tables and columns, also when several processes do so at once."""
-    with engine.connect() as connection, connection.begin():
+    with connect(engine) as connection, connection.begin():
         if not list(_missing(connection)):
             return  # almost always: then nobody waits for a lock
-    with engine.connect() as connection:
+    with connect(engine) as connection:
         connection.execution_options(**{WRITES: True})
         with connection.begin():
             wait_for_turn(connection)

@@ -4,15 +4,15 @@ One process at a time may have the file open, even for reading (DuckDB's lock), 
 closed early; people open the published copy instead (`o365_etl.store.published`). All access goes through `Db`, which
 uses only what DuckDB 1.5 and 2.0 do alike.
 
-What does not live here: the columns (`o365_etl.tables`), the checks (`checks`) and the SQL that fills the tables
-(`store/sql`).
+What does not live here: the warehouse that several machines share (`lake`), the columns (`o365_etl.tables`), the checks
+(`checks`) and the SQL that fills the tables (`store/sql`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,19 +22,15 @@ import pandas as pd
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from o365_etl.errors import BusyError, LocalError
+from o365_etl.errors import O365EtlError
 from o365_etl.store.disk import local_errors, make_folder
-from o365_etl.tables import SCHEMAS, TABLES
+from o365_etl.store.duckdb_errors import file_errors
+from o365_etl.tables import SCHEMAS, TABLES, Table
 
 FILE_NAME = "warehouse.duckdb"
 
 Parameters = Sequence[object] | Mapping[str, object]
 ArrowRows: TypeAlias = "pa.Table | pa.RecordBatchReader"
-
-_DAMAGED = re.compile(
-    r"not a valid DuckDB|corrupt|checksum|read enough bytes|version number|serializ|invalidated", re.I
-)
-_FULL = re.compile(r"no space left|file too large|disk quota|temp_directory_size|could not write", re.I)
 
 _FIELDS = next(column.values for column in TABLES["compare.contacts"].columns if column.name == "field")
 # Tables of the warehouse that are not published, and tables of the contract that are views of them here; the file
@@ -45,6 +41,17 @@ WORKING: Mapping[str, tuple[str, ...]] = {
         *(f"{side}_{field}" for side in "mis" for field in _FIELDS),
     ),
     "work.tenant_locations": ("tenant_id", "location_id", "is_open"),
+    # What of the landing zone stands in the tables: a source (`itglue`), a stream, what names its state; of tenants all
+    # streams together, in a table of its own because both sides may be loaded at once. And what was concluded of it.
+    "work.loaded": ("source", "stream", "mark"),
+    "work.loaded_tenants": ("tenant_id", "mark"),
+    "work.concluded": ("stage", "tenant_id", "mark"),
+    # What is planned for each tenant's contacts, locations and assets, and what the brakes count of it.
+    "work.planned": (
+        *("change_id", "tenant_id", "organization_id", "action", "resource", "target_id", "fields", "reason", "state"),
+        "subject_id",
+    ),
+    "work.tallies": ("tenant_id", "tally"),
 }
 VIEWS: Mapping[str, str] = {"compare.contacts": "compare_contacts"}
 
@@ -77,6 +84,11 @@ class Warehouse:
         if threads is not None:
             self._config["threads"] = threads
 
+    @property
+    def exists(self) -> bool:
+        """Whether it was made already."""
+        return self.path.is_file()
+
     @contextlib.contextmanager
     def connect(
         self, functions: Mapping[str, Callable[[str], str]] | None = None, *, memory_limit: str | None = None
@@ -90,33 +102,52 @@ class Warehouse:
         file of a version this one reads, or `disk_full`, `memory`, `local`.
         """
         make_folder(self.data_dir)
-        is_new = not self.path.exists()
-        with _duckdb_errors(self.path):
-            connection = duckdb.connect(str(self.path), config=self._config)
-        try:
-            if is_new:
-                with local_errors(f"protect {self.path}"):
-                    self.path.chmod(0o600)
-            db = Db(connection, self.path)
+        with self._opened() as connection:
+            db = Db(connection, self._errors)
             db.execute("SET TimeZone = 'UTC'")
             if memory_limit is not None:
                 db.execute(f"SET memory_limit = '{memory_limit}'")
             for name, function in (functions or {}).items():
                 db.create_function(name, function)
-            create_tables(db)
+            if not _is_complete(db):
+                with self._creating():
+                    create_tables(db)
             yield db
+
+    def tidy(self, db: Db) -> None:
+        """What is to be done once a sync is published: nothing, for a file keeps no older versions."""
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        is_new = not self.path.exists()
+        with self._errors():
+            connection = duckdb.connect(str(self.path), config=self._config)
+        try:
+            if is_new:
+                with local_errors(f"protect {self.path}"):
+                    self.path.chmod(0o600)
+            yield connection
         finally:
-            with _duckdb_errors(self.path):
+            with self._errors():
                 connection.close()
+
+    def _creating(self) -> AbstractContextManager[object]:
+        """Held while tables are created: nobody else does so then."""
+        return contextlib.nullcontext()
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return file_errors(self.path)
 
 
 class Db:
     """One open connection. Values go in as parameters, names of tables and columns come from the contract only."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, errors: Callable[[], AbstractContextManager[None]]
+    ) -> None:
         self._connection = connection
         self._in_transaction = False
-        self.path = path
+        self._errors = errors
 
     def execute(self, sql: str, params: Parameters | None = None) -> None:
         """Run one statement for its effect."""
@@ -124,7 +155,7 @@ class Db:
 
     def rows(self, sql: str, params: Parameters | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows; an INSERT, UPDATE or DELETE returns one: the count."""
-        with _duckdb_errors(self.path):
+        with self._errors():
             return self._connection.execute(sql, params).fetchall()
 
     def scalar(self, sql: str, params: Parameters | None = None) -> Any:
@@ -134,7 +165,7 @@ class Db:
 
     def arrow(self, sql: str, params: Parameters | None = None) -> pa.Table:
         """The result of a SELECT as an Arrow table."""
-        with _duckdb_errors(self.path):
+        with self._errors():
             # Not `execute(…)`: there DuckDB 2 warns that it copies the rows once more.
             return self._connection.sql(sql, params=params).to_arrow_table()
 
@@ -164,7 +195,7 @@ class Db:
             self.execute("COMMIT")
         except BaseException:
             # A failed COMMIT, or a broken database, has ended the transaction already.
-            with contextlib.suppress(duckdb.Error, LocalError):
+            with contextlib.suppress(duckdb.Error, O365EtlError):
                 self.execute("ROLLBACK")
             raise
         finally:
@@ -224,16 +255,9 @@ def sql_of(name: str) -> str:
 
 def create_tables(db: Db) -> None:
     """Create the schemas and tables of the contract, and add the columns that a newer contract has."""
-    present: dict[str, set[str]] = {}
-    for table_name, column_name in db.rows(
-        "SELECT schema_name || '.' || table_name, column_name FROM duckdb_columns() "
-        "WHERE database_name = current_database() AND NOT internal"
-    ):
-        present.setdefault(table_name, set()).add(column_name)
-    contract = {name: table for name, table in TABLES.items() if name not in VIEWS}
-    wanted = {**{name: set(table.column_names) for name, table in contract.items()}, **WORKING}
-    if all(present.get(name, set()).issuperset(columns) for name, columns in wanted.items()):
+    if _is_complete(db):
         return
+    present = _columns(db)
     with db.transaction():
         for schema in (*SCHEMAS, "work"):
             db.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
@@ -243,7 +267,7 @@ def create_tables(db: Db) -> None:
         for name, file in VIEWS.items():
             _drop_table(db, name)
             db.run_file(file)
-        for name, table in contract.items():
+        for name, table in _stored().items():
             db.execute(table.ddl())
             for column in table.columns:
                 if name in present and column.name not in present[name]:
@@ -256,44 +280,22 @@ def _drop_table(db: Db, name: str) -> None:
         db.execute(f"DROP TABLE {name}")
 
 
-@contextlib.contextmanager
-def _duckdb_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of the file, the disk and the memory into ours; a wrong statement stays DuckDB's own error."""
-    try:
-        yield
-    except duckdb.Error as error:
-        translated = _translated(error, path)
-        if translated is None:
-            raise
-        raise translated from error
+def _stored() -> dict[str, Table]:
+    return {name: table for name, table in TABLES.items() if name not in VIEWS}
 
 
-def _translated(error: duckdb.Error, path: Path) -> LocalError | BusyError | None:
-    text = str(error).splitlines()[0]
-    is_file_error = isinstance(error, duckdb.IOException | duckdb.FatalException | duckdb.InternalException)
-    if isinstance(error, duckdb.OutOfMemoryException):
-        if _FULL.search(text):
-            return _disk_full(path)
-        return LocalError(
-            "the memory that DuckDB may use is not enough",
-            code="memory",
-            remedy="Stop other programs on this machine, or sync fewer tenants at once.",
-        )
-    # DuckDB 2 raises the bare base class for a damaged header.
-    if not is_file_error and type(error) is not duckdb.Error:
-        return None
-    if "lock" in text.lower() and (holder := re.search(r"PID (\d+)", str(error))):
-        return BusyError(f"{path} is open in another process (pid {holder[1]})")
-    if _FULL.search(text):
-        return _disk_full(path)
-    if _DAMAGED.search(text) or isinstance(error, duckdb.FatalException | duckdb.InternalException):
-        return LocalError(
-            f"{path} is damaged, or was written by a newer DuckDB",
-            code="damaged",
-            remedy="Move it away; the next sync makes a new one.",
-        )
-    return LocalError(f"DuckDB cannot use {path}: {text}")
+def _is_complete(db: Db) -> bool:
+    present = _columns(db)
+    wanted = {**{name: set(table.column_names) for name, table in _stored().items()}, **WORKING}
+    return all(present.get(name, set()).issuperset(columns) for name, columns in wanted.items())
 
 
-def _disk_full(path: Path) -> LocalError:
-    return LocalError(f"the disk of {path.parent} is full", code="disk_full", remedy="Free disk space, then run again.")
+def _columns(db: Db) -> dict[str, set[str]]:
+    """Table → the columns it has."""
+    present: dict[str, set[str]] = {}
+    for table_name, column_name in db.rows(
+        "SELECT schema_name || '.' || table_name, column_name FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND NOT internal"
+    ):
+        present.setdefault(table_name, set()).add(column_name)
+    return present

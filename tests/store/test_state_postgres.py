@@ -5,18 +5,10 @@ Skipped where Debian's `postgresql` package or the driver psycopg is missing.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import itertools
-import os
-import pwd
-import shutil
-import signal
-import subprocess
-import tempfile
-import time
+import threading
+import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -25,87 +17,33 @@ import sqlalchemy as sa
 from test_state_approvals import *  # noqa: F403
 from test_state_decisions import *  # noqa: F403
 from test_state_intents import *  # noqa: F403
+from test_state_lease import *  # noqa: F403
 from test_state_leavers import *  # noqa: F403
 from test_state_links import *  # noqa: F403
 from test_state_schema import *  # noqa: F403
 
-from o365_etl.errors import LocalError, UnreachableError
+from o365_etl.errors import ConfigError, LocalError, UnreachableError
 from o365_etl.store.state import StateStore
-
-# A server refuses to run as root; Debian's package makes a user for it.
-SERVER_USER = "postgres"
-
-
-def _programs() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        pytest.skip("no PostgreSQL server is installed (package postgresql)")
-    if importlib.util.find_spec("psycopg") is None:
-        pytest.skip("the driver psycopg is not installed")
-    return found[-1].parent
-
-
-def _owner() -> str | None:
-    """The user to run the server as, None for this one."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        pwd.getpwnam(SERVER_USER)
-    except KeyError:
-        pytest.skip(f"a server does not run as root, and there is no user {SERVER_USER}")
-    return SERVER_USER
+from tests.postgres import PASSWORD, PostgresServer, postgres_server
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A server that listens on a socket in a folder of its own; gives the URL of its first database."""
-    programs, owner = _programs(), _owner()
-    # Not below pytest's own folder: no other user may enter that one, and the path of a socket must be short.
-    with tempfile.TemporaryDirectory(prefix="o365-pg-") as name:
-        folder, who = Path(name), {"user": owner, "group": owner, "extra_groups": []} if owner else {}
-        if owner:
-            shutil.chown(folder, owner, owner)
-        data = folder / "data"
-        common = {"cwd": folder, "stderr": subprocess.STDOUT, **who}
-        initdb = [programs / "initdb", "-D", data, "-U", SERVER_USER, "-A", "trust", "-E", "UTF8", "--no-sync"]
-        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
-        subprocess.run(initdb, check=True, env=environment, stdout=subprocess.DEVNULL, **common)
-        options = {"listen_addresses": "", "unix_socket_directories": name, "fsync": "off", "shared_buffers": "32MB"}
-        flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
-        log = folder / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen([programs / "postgres", "-D", data, *flags], stdout=output, **common)
-        try:
-            url = f"postgresql+psycopg://{SERVER_USER}@/postgres?host={name}"
-            _wait(url, process, log)
-            yield url
-        finally:
-            process.send_signal(signal.SIGQUIT)  # at once: nobody needs the data any more
-            process.wait(timeout=60)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
-    for _ in range(300):
-        with contextlib.suppress(sa.exc.OperationalError), engine.connect():
-            return
-        if process.poll() is not None:
-            raise AssertionError(log.read_text())
-        time.sleep(0.1)
-    raise AssertionError("the server does not answer")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def new_place(server: str) -> Callable[[], str]:
+def new_place(server: PostgresServer) -> Callable[[], str]:
     """Makes the URL of an empty schema, which is a database for whoever uses it; any number of them."""
     numbers = itertools.count()
-    engine = sa.create_engine(server, poolclass=sa.pool.NullPool)
+    engine = sa.create_engine(server.url, poolclass=sa.pool.NullPool)
 
     def create() -> str:
         name = f"state_{next(numbers)}"
         with engine.begin() as connection:
             connection.execute(sa.schema.CreateSchema(name))
-        return f"{server}&options=-csearch_path%3D{name}"
+        return f"{server.url}&options=-csearch_path%3D{name}"
 
     return create
 
@@ -125,12 +63,50 @@ def test_runs_and_log_are_kept(state: StateStore) -> None:
         state.run("never started")
 
 
-def test_a_server_that_is_gone_is_said(server: str) -> None:
+def test_a_server_that_is_gone_is_said(server: PostgresServer) -> None:
     """A database that does not answer is an error with a remedy, and its URL is shown without the password."""
-    url = sa.make_url(server).set(password="secret", database="nosuchdatabase")
+    url = sa.make_url(server.url).set(password="secret", database="nosuchdatabase")
     with pytest.raises(UnreachableError) as caught:
         StateStore(url.render_as_string(hide_password=False)).runs()
 
     assert "does not answer" in caught.value.message
     assert "nosuchdatabase" in caught.value.message
     assert "secret" not in caught.value.line
+
+
+def test_a_wrong_password_is_said(server: PostgresServer) -> None:
+    """Who is not let in has to correct what he wrote; no text holds the password."""
+    url = sa.make_url(server.url).set(username="etl", password=PASSWORD + "x", database=server.new_database())
+    with pytest.raises(ConfigError) as caught:
+        StateStore(url.render_as_string(hide_password=False)).runs()
+
+    assert "password" in caught.value.remedy
+    assert "Pa55" not in "".join(traceback.format_exception(caught.value))
+    assert StateStore(url.set(password=PASSWORD).render_as_string(hide_password=False)).runs() == []
+
+
+def test_a_server_that_is_away_is_waited_for(
+    place: str, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is sent the store waits; what was cut off in the middle is not there, and is not sent again."""
+    state = StateStore(place)
+    state.start_run("r1", "manual", NOW)  # noqa: F405
+    server.stop(abort=True)
+    later = threading.Timer(1.0, server.start)
+    later.start()
+    state.start_run("r2", "manual", NOW)  # noqa: F405
+    later.join()
+    assert {run["run_id"] for run in state.runs()} == {"r1", "r2"}
+
+    def cut_off() -> None:
+        with state._database.writing() as connection:
+            connection.execute(sa.text("DELETE FROM runs"))
+            server.stop(abort=True)
+
+    with pytest.raises(UnreachableError):
+        cut_off()
+    monkeypatch.setattr("o365_etl.store.server.WAIT_SECONDS", 0.3)
+    with pytest.raises(UnreachableError):
+        state.runs()
+    server.start()
+    assert len(state.runs()) == 2
