@@ -20,6 +20,7 @@ from o365_etl.pipeline.documentation import is_known
 from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import plan as store
+from o365_etl.store.marks import Basis, unconcluded
 from o365_etl.store.warehouse import Db
 from o365_etl.sync import assets, contacts, leavers, places
 from o365_etl.sync.brakes import Tally, pulled
@@ -30,6 +31,18 @@ Row = Mapping[str, Any]
 CHANGES_AT_ONCE = 4_000
 # The changes in Python's hands stand beside what DuckDB holds: together they are the peak of a first sync.
 MEMORY_LIMIT = "320MB"
+_ASSET_TYPES = {"license_asset": LICENSE_ASSET_TYPE, "user_asset": USER_ASSET_TYPE}
+# What the plan of a tenant rests on.
+OF_PLANS = Basis(
+    tenant=(
+        *("plan_tenants", "m365.tenants", "m365.users", "m365.user_addresses", "m365.mailboxes", "m365.licenses"),
+        *("m365.license_assignments", "match.contacts", "compare.organizations", "work.contact_sides"),
+        *("work.tenant_locations", "places", "user_decisions"),
+    ),
+    organization=("itglue.contacts", "itglue.contact_emails", "itglue.license_assets", "itglue.user_assets"),
+    account=("itglue.asset_types", "itglue.countries", "itglue.regions"),
+    without={"match.contacts": ("rule", "evidence", "candidates")},
+)
 
 
 @dataclass(frozen=True)
@@ -52,9 +65,9 @@ def plan_changes(workspace: Workspace, run_id: str) -> Planned:
         store.begin(db)
         blocked: dict[str, str] = {}
         if workspace.settings.itglue.mode != "off":
-            tallies, linked = _Planner(workspace, db, run_id).run()
+            tallies, linked = _Planner(workspace, db).run()
             give_back()
-            blocked = _seal(workspace, db, tallies, linked)
+            blocked = _seal(workspace, db, run_id, tallies, linked)
         store.finish(db, finished, replace=False)
         done = Planned(store.counts(db), blocked)
     give_back()
@@ -66,26 +79,28 @@ def plan_changes(workspace: Workspace, run_id: str) -> Planned:
     return done
 
 
-def _seal(workspace: Workspace, db: Db, tallies: Mapping[str, Tally], linked: Mapping[str, int]) -> dict[str, str]:
+def _seal(
+    workspace: Workspace, db: Db, run_id: str, tallies: Mapping[str, Tally], linked: Mapping[str, int]
+) -> dict[str, str]:
     """Give the plan its hashes, let approvals count, and pull the brakes on the rest; tenant → why it waits."""
     hashes = store.hashes(db)
     approved = {t for t, plan_hash in workspace.state.approvals.open().items() if hashes.get(t) == plan_hash}
     reasons = pulled(tallies, linked, workspace.settings.brakes, (t for t in approved if t is not None))
     blocked = {tenant_id: why for tenant_id, why in reasons.items() if tenant_id not in approved}
-    store.seal(db, hashes, approved, blocked)
+    store.seal(db, run_id, hashes, approved, blocked)
     return blocked
 
 
 class _Planner:
-    """One walk through all tenants; changes go to the warehouse in portions, without a state until all are there."""
+    """One walk through all tenants; changes go to the warehouse in portions, without a state until all are there. What
+    was planned for a tenant of which nothing changed since stands.
+    """
 
-    def __init__(self, workspace: Workspace, db: Db, run_id: str) -> None:
-        self._workspace, self._db, self._run_id = workspace, db, run_id
+    def __init__(self, workspace: Workspace, db: Db) -> None:
+        self._workspace, self._db = workspace, db
         self._settings = workspace.settings
         self._owners = self._settings.fields.contact.model_dump()
         self._at = now()
-        self._tallies: dict[str, Tally] = defaultdict(Tally)
-        self._needed_types: set[str] = set()
         self._types = {name for (name,) in db.rows("SELECT name FROM itglue.asset_types")}
         self._planned = 0
 
@@ -107,40 +122,39 @@ class _Planner:
             owners=self._owners,
             links=state.links.user_links(),
         ):
-            self._add(self._organizations())
-            self._add(self._leavers())
-            for _ in store.portions(db):
-                give_back()
-                self._add(self._contacts())
-                self._add(self._locations())
-                self._add(self._license_assets())
-                self._add(self._user_assets())
-            self._add(assets.create_type(name) for name in sorted(self._needed_types - self._types))
-            return self._tallies, store.linked_contacts(db)
+            tallies: dict[str, Tally] = defaultdict(Tally)
+            self._add(self._organizations(), tallies)
+            self._add(self._leavers(), tallies)
+            self._plan_tenants()
+            for tenant_id, text in store.tallies(db).items():
+                tallies[tenant_id].join(Tally.of_json(text))
+            needed = {_ASSET_TYPES[resource] for resource in store.resources(db) & _ASSET_TYPES.keys()}
+            self._add((assets.create_type(name) for name in sorted(needed - self._types)), tallies)
+            return tallies, store.linked_contacts(db)
 
-    def _add(self, changes: Iterable[Change]) -> None:
+    def _plan_tenants(self) -> None:
+        """What is planned tenant by tenant, where it is not what was planned before."""
+        db, documented = self._db, self._settings.documentation
+        known = {name: self._knows(name) for name in ("locations", "asset_types", "license_assets", "user_assets")}
+        # Numbers that move by themselves become due as time passes: once a day is often enough to look.
+        also = f"{self._owners} {self._settings.fields.organization} {documented} {known} {self._at:%Y-%m-%d}"
+        tenants = [tenant["tenant_id"] for tenant in store.planned_tenants(db)]
+        with unconcluded(db, "plan", tenants, OF_PLANS, also) as due:
+            tallies: dict[str, Tally] = defaultdict(Tally)
+            for _ in store.portions(db, due):
+                give_back()
+                for changes in (self._contacts(), self._locations(), self._license_assets(), self._user_assets()):
+                    self._add(changes, tallies, stands=True)
+            store.keep_tallies(db, {tenant_id: tally.to_json() for tenant_id, tally in tallies.items()})
+
+    def _add(self, changes: Iterable[Change], tallies: dict[str, Tally], *, stands: bool = False) -> None:
         for portion in _portions(changes):
             for change in portion:
                 if change.tenant_id is not None:
-                    self._tallies[change.tenant_id].add(change)
-            store.append(self._db, [self._row(change) for change in portion])
+                    tallies[change.tenant_id].add(change)
+            store.append(self._db, [_row(change) for change in portion], stands=stands)
             self._planned += len(portion)
             progress.tell("changes planned", self._planned)
-
-    def _row(self, change: Change) -> dict[str, Any]:
-        return {
-            "change_id": change.change_id,
-            "run_id": self._run_id,
-            "tenant_id": change.tenant_id,
-            "organization_id": change.organization_id,
-            "action": change.action,
-            "resource": change.resource,
-            "target_id": change.target_id,
-            "fields": change.fields_json,
-            "reason": change.skipped_because or change.reason,
-            "state": SKIPPED if change.skipped_because else None,
-            "subject_id": change.subject_id,
-        }
 
     def _organizations(self) -> Iterator[Change]:
         owner = self._settings.fields.organization.name
@@ -195,7 +209,6 @@ class _Planner:
             for row in store.license_rows(self._db):
                 change = assets.license_asset(_license_sides(row))
                 if change is not None:
-                    self._needed_types.add(LICENSE_ASSET_TYPE)
                     yield change
 
     def _user_assets(self) -> Iterator[Change]:
@@ -203,7 +216,6 @@ class _Planner:
             for row in store.user_asset_rows(self._db):
                 change = assets.user_asset(_user_sides(row), is_restless_due=self._is_due(row["updated_at"]))
                 if change is not None:
-                    self._needed_types.add(USER_ASSET_TYPE)
                     yield change
 
     def _is_due(self, updated_at: datetime | None) -> bool:
@@ -215,6 +227,21 @@ class _Planner:
     def _has_type(self, name: str, stream: str) -> bool:
         """True if it is known whether the account has this type, and what it holds."""
         return self._knows("asset_types") and (name not in self._types or self._knows(stream))
+
+
+def _row(change: Change) -> dict[str, str | None]:
+    return {
+        "change_id": change.change_id,
+        "tenant_id": change.tenant_id,
+        "organization_id": change.organization_id,
+        "action": change.action,
+        "resource": change.resource,
+        "target_id": change.target_id,
+        "fields": change.fields_json,
+        "reason": change.skipped_because or change.reason,
+        "state": SKIPPED if change.skipped_because else None,
+        "subject_id": change.subject_id,
+    }
 
 
 def _portions(changes: Iterable[Change]) -> Iterator[list[Change]]:

@@ -6,6 +6,7 @@ What does not live here: which tenants (`planning`).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,6 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from o365_etl.errors import ProtocolError
+from o365_etl.graph.changes import in_force as users_in_force
 from o365_etl.graph.model import TenantResult, TenantTarget
 from o365_etl.graph.reader import read_tenants
 from o365_etl.graph.session import GraphSession
@@ -22,6 +24,8 @@ from o365_etl.pipeline.catalogue import catalogue_of, load_names
 from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.planning import Plan, Shard
 from o365_etl.pipeline.workspace import Workspace, now
+from o365_etl.receipts import Receipt
+from o365_etl.store.marks import own_text
 from o365_etl.store.warehouse import Db
 from o365_etl.tables import TABLES
 from o365_etl.transform.catalogue import Catalogue
@@ -30,6 +34,7 @@ from o365_etl.transform.tenant import TenantContext, tenant_frames
 M365_TABLES = tuple(name for name in TABLES if name.startswith("m365."))
 # What must be certified for a tenant's rows to count as fresh; mailboxes and sign-ins degrade alone.
 CORE_STREAMS = ("tenants", "domains", "users", "licenses")
+_MARKS = pa.schema([("tenant_id", pa.string()), ("mark", pa.string())])
 # Frames to be written together: table → (tenant id, its frame).
 Batch = dict[str, list[tuple[str, pa.Table]]]
 # Rows held in memory between two writes to the warehouse.
@@ -47,7 +52,7 @@ def read_shard(workspace: Workspace, shard: Shard, read_id: str) -> list[TenantR
 
     settings = workspace.settings
     with GraphSession(settings, threads=settings.limits.threads) as session:
-        results = read_tenants(session, shard.targets, workspace.landing, read_id, on_done=on_done)
+        results = read_tenants(session, shard.targets, workspace.landing, read_id, full=shard.full, on_done=on_done)
     give_back()
     return results
 
@@ -96,30 +101,49 @@ def _counts_as_failed(result: TenantResult) -> bool:
 
 
 def _load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalogue: Catalogue) -> None:
+    """Load every tenant whose answers, or what they are read by, are not those of the last time."""
     batch: Batch = {}
+    marks: dict[str, str] = {}
+    unchanged: dict[str, datetime | None] = {}
     held = 0
+    loaded = dict(db.rows("SELECT tenant_id, mark FROM work.loaded_tenants"))
+    names = _names(catalogue)
     for done, result in enumerate(results, start=1):
         if result.tenant_id is None or not any(receipt.certified for receipt in result.receipts):
             continue
-        for name, frame in _frames(workspace, result, catalogue).items():
+        certified = _certified(workspace, result.tenant_id)
+        context = _context(workspace, result, certified, catalogue)
+        mark = _mark(certified, context, names)
+        if loaded.get(result.tenant_id) == mark:
+            unchanged[result.tenant_id] = context.as_of
+            continue
+        marks[result.tenant_id] = mark
+        for name, frame in _frames(workspace, result.tenant_id, certified, context).items():
             batch.setdefault(name, []).append((result.tenant_id, frame))
             held += frame.num_rows
         if held >= LOAD_BATCH_ROWS:
-            _write(db, batch)
-            batch, held = {}, 0
+            _write(db, batch, marks)
+            batch, marks, held = {}, {}, 0
         progress.tell("tenants loaded", done, len(results))
-    _write(db, batch)
+    _write(db, batch, marks)
+    _as_of(db, unchanged)
 
 
-def _frames(workspace: Workspace, result: TenantResult, catalogue: Catalogue) -> dict[str, pa.Table]:
-    """The tenant's tables as the landing zone has them, each with its tenant id as a column."""
-    tenant_id = str(result.tenant_id)
-    landing, target, settings = workspace.landing, result.target, workspace.settings
-    receipts = {stream: landing.receipt(tenant_id, stream) for stream in (*CORE_STREAMS, "mailboxes", "sign_ins")}
+def _certified(workspace: Workspace, tenant_id: str) -> dict[str, Receipt]:
+    """The receipts in force, by stream."""
+    streams = (*CORE_STREAMS, "mailboxes", "sign_ins")
+    receipts = {stream: workspace.landing.receipt(tenant_id, stream) for stream in streams}
     certified = {stream: receipt for stream, receipt in receipts.items() if receipt is not None}
+    return certified | users_in_force(workspace.landing, tenant_id)
+
+
+def _context(
+    workspace: Workspace, result: TenantResult, certified: Mapping[str, Receipt], catalogue: Catalogue
+) -> TenantContext:
+    target, settings = result.target, workspace.settings
     connection = next(c for c in settings.connections if c.name == target.connection)
     read_at = [receipt.ended_at for stream, receipt in certified.items() if stream in CORE_STREAMS]
-    context = TenantContext(
+    return TenantContext(
         connection=connection.name,
         kind=target.kind,
         cloud=connection.cloud,
@@ -129,6 +153,40 @@ def _frames(workspace: Workspace, result: TenantResult, catalogue: Catalogue) ->
         as_of=min(read_at) if len(read_at) == len(CORE_STREAMS) else None,
         stream_reasons={stream: receipt.reason for stream, receipt in certified.items()},
     )
+
+
+def _names(catalogue: Catalogue) -> str:
+    """The same for catalogues that say the same, whenever they were fetched."""
+    said = repr([(each.sku_id, each.name, each.part_number, each.kind) for each in catalogue])
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _mark(certified: Mapping[str, Receipt], context: TenantContext, names: str) -> str:
+    """The same for answers that say the same and are read the same way: what is loaded of them is there already."""
+    digests = {stream: receipt.digest or receipt.read_id for stream, receipt in certified.items()}
+    fixed = msgspec.structs.replace(context, as_of=None, catalogue=Catalogue({}))
+    ways = {name: getattr(fixed, name) for name in fixed.__struct_fields__ if name != "catalogue"}
+    is_complete = context.as_of is not None
+    return hashlib.sha256(repr([own_text(), names, digests, ways, is_complete]).encode()).hexdigest()
+
+
+def _as_of(db: Db, unchanged: Mapping[str, datetime | None]) -> None:
+    """What was read again and says the same is as fresh as what was loaded."""
+    table = pa.table(
+        {
+            "tenant_id": pa.array(list(unchanged), pa.string()),
+            "as_of": pa.array(list(unchanged.values()), pa.timestamp("us", tz="UTC")),
+        }
+    )
+    with db.registered(unchanged=table):
+        db.execute("UPDATE m365.tenants AS t SET as_of = u.as_of FROM unchanged u WHERE u.tenant_id = t.tenant_id")
+
+
+def _frames(
+    workspace: Workspace, tenant_id: str, certified: Mapping[str, Receipt], context: TenantContext
+) -> dict[str, pa.Table]:
+    """The tenant's tables as the landing zone has them, each with its tenant id as a column."""
+    landing = workspace.landing
     frames = tenant_frames(lambda stream, part: landing.parts(tenant_id, stream, part), frozenset(certified), context)
     for name, frame in frames.items():
         if set(frame.column("tenant_id").unique().to_pylist()) - {tenant_id}:
@@ -136,8 +194,12 @@ def _frames(workspace: Workspace, result: TenantResult, catalogue: Catalogue) ->
     return frames
 
 
-def _write(db: Db, batch: Batch) -> None:
+def _write(db: Db, batch: Batch, marks: Mapping[str, str]) -> None:
     with db.transaction():
+        db.execute("DELETE FROM work.loaded_tenants WHERE list_contains(?, tenant_id)", [list(marks)])
+        rows = pa.table({"tenant_id": list(marks), "mark": list(marks.values())}, schema=_MARKS)
+        with db.registered(loaded_now=rows):
+            db.execute("INSERT INTO work.loaded_tenants BY NAME SELECT * FROM loaded_now")
         for name, frames in batch.items():
             # The ids stand beside the frames: a tenant with nothing to show has a frame without rows, and its old
             # rows must go all the same.
@@ -250,6 +312,6 @@ def _log_entries(plan: Plan, results: Sequence[TenantResult], at: datetime) -> l
                 "message": receipt.sentence,
             }
             for receipt in result.receipts
-            if receipt.state in ("failed", "degraded")
+            if receipt.state in ("failed", "degraded") or receipt.message
         ]
     return entries

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+from o365_etl.errors import O365EtlError
 from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import published
@@ -46,4 +47,9 @@ def publish(workspace: Workspace, run_id: str, *, status: str | None = None) -> 
         except BaseException:
             state.finish_run(run_id, now(), "failed", counts=rows)
             raise
+        try:
+            workspace.warehouse.tidy(db)
+        except O365EtlError as error:
+            # The next sync does it; this one is published.
+            state.log(run_id, "warning", f"old files of the warehouse were not deleted: {error.line}")
     return rows | {name: frame.num_rows for name, frame in extra.items()}

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
 
 from o365_etl.matching.audit import held_back
 from o365_etl.matching.organizations import match_organizations as match_by_rules
@@ -14,6 +17,7 @@ from o365_etl.pipeline.documentation import is_known
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import history, relate
 from o365_etl.store.audit import hold_back
+from o365_etl.store.marks import Basis, unconcluded
 from o365_etl.store.warehouse import Db
 from o365_etl.tables import HISTORY
 
@@ -21,6 +25,38 @@ MATCHED = ("match.organizations", "match.organization_suggestions")
 # IT Glue streams that a key may be refused: what they would tell is then unknown, not empty.
 OPTIONAL = ("locations", "license_assets")
 COMPARED = ("compare.organizations", "compare.contacts", "compare.licenses")
+
+
+_WAY = ("rule", "evidence", "candidates")
+# What each conclusion about a tenant rests on. When somebody signed in last is in none of them.
+OF_MATCHES = Basis(
+    tenant=("m365.users", "m365.user_addresses", "match.organizations", "first_applied"),
+    organization=("itglue.contacts", "itglue.contact_emails", "itglue.contact_phones"),
+    pointing=("user_links", "user_decisions"),
+    without={
+        "m365.users": ("last_sign_in_at",),
+        "match.organizations": ("tenant_name", "organization_name", "rule", "evidence", "decided_by", "decided_at"),
+    },
+)
+OF_COMPARISONS = Basis(
+    tenant=(
+        *("m365.tenants", "m365.users", "m365.user_addresses", "m365.licenses", "match.organizations"),
+        *("match.contacts", "own_places"),
+    ),
+    organization=(
+        *("itglue.organizations", "itglue.locations", "itglue.license_assets", "itglue.contacts"),
+        *("itglue.contact_emails", "itglue.contact_phones"),
+    ),
+    without={"m365.users": ("last_sign_in_at",), "match.organizations": _WAY, "match.contacts": _WAY},
+)
+OF_VERSIONS = Basis(
+    tenant=("m365.users", "m365.license_assignments", "match.organizations", "match.contacts"),
+    without={
+        "m365.users": ("last_sign_in_at",),
+        "match.organizations": ("rule", "evidence"),
+        "match.contacts": ("rule", "evidence"),
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +104,7 @@ def match_organizations(workspace: Workspace) -> Done:
 def _forget_excluded(db: Db) -> None:
     """What was concluded about a tenant that the configuration leaves out since; what was read of it stays."""
     with db.transaction():
-        for name in (*MATCHED, "match.contacts", *relate.COMPARED):
+        for name in (*MATCHED, "match.contacts", *relate.COMPARED, "work.concluded"):
             db.execute(
                 f"DELETE FROM {name} WHERE tenant_id IN (SELECT tenant_id FROM sync.tenants WHERE status = 'excluded')"
             )
@@ -103,16 +139,29 @@ def _outcomes(db: Db, table: str) -> dict[str, int]:
 
 
 def match_contacts(workspace: Workspace) -> Done:
-    """Fill `match.contacts`, remember new links, and hold back look-alikes; counts users per status and rule."""
+    """Fill `match.contacts`, remember new links, and hold back look-alikes; counts users per status and rule. Tenants
+    of which nothing changed since keep their match.
+    """
     links = workspace.state.links
     _, decisions = workspace.state.decisions.in_force()
-    with workspace.tables() as db:
+    applied = links.first_applied()
+    is_held = workspace.settings.itglue.mode != "off"
+    with workspace.tables() as db, relate.known_people(db, decisions, links.user_links()):
         fresh = _fresh_tenants(workspace, db)
-        relate.match_contacts(db, fresh, decisions, links.user_links(), lambda found: _link(workspace, found))
-        if workspace.settings.itglue.mode != "off":
-            decided = {(decision.tenant_id, decision.user_id) for decision in decisions}
-            hold_back(db, fresh, decided, links.first_applied(), held_back)
+        with (
+            db.registered(first_applied=_applied_table(applied)),
+            unconcluded(db, "match_contacts", fresh, OF_MATCHES, str(is_held)) as due,
+        ):
+            relate.match_contacts(db, due, lambda found: _link(workspace, found), fresh)
+            if is_held:
+                decided = {(decision.tenant_id, decision.user_id) for decision in decisions}
+                hold_back(db, due, decided, applied, held_back)
         return Done(_rows(db, ("match.contacts",)), _outcomes(db, "match.contacts"))
+
+
+def _applied_table(applied: Mapping[str, datetime]) -> pa.Table:
+    times = [at.isoformat() for at in applied.values()]
+    return pa.table({"tenant_id": pa.array(list(applied), pa.string()), "at": pa.array(times, pa.string())})
 
 
 def _link(workspace: Workspace, found: Sequence[relate.UserLink]) -> None:
@@ -123,17 +172,18 @@ def _link(workspace: Workspace, found: Sequence[relate.UserLink]) -> None:
 
 
 def compare(workspace: Workspace) -> Done:
-    """Fill the `compare` tables; counts `table state`."""
+    """Fill the `compare` tables; counts `table state`. Tenants of which nothing changed since keep their comparison."""
     settings = workspace.settings
     with_licenses = [c.name for c in settings.connections if settings.selection_for(c.name).licenses]
+    known = {name: is_known(workspace.landing.receipt("itglue", name)) for name in OPTIONAL}
+    places = {tenant_id: target for (tenant_id, _), target in workspace.state.links.places("location").items()}
     with workspace.tables() as db:
-        relate.compare(
-            db,
-            _fresh_tenants(workspace, db),
-            with_licenses,
-            known={name: is_known(workspace.landing.receipt("itglue", name)) for name in OPTIONAL},
-            places={tenant_id: target for (tenant_id, _), target in workspace.state.links.places("location").items()},
-        )
+        fresh = _fresh_tenants(workspace, db)
+        with (
+            db.registered(own_places=relate.place_table(places)),
+            unconcluded(db, "compare", fresh, OF_COMPARISONS, f"{with_licenses} {known}") as due,
+        ):
+            relate.compare(db, due, with_licenses, known=known, places=places)
         counts: dict[str, int] = {}
         for name in COMPARED:
             for state, count in db.rows(f"SELECT state, count(*) FROM {name} GROUP BY ALL ORDER BY ALL"):
@@ -144,5 +194,6 @@ def compare(workspace: Workspace) -> Done:
 def remember(workspace: Workspace) -> Done:
     """Write the versions of this sync into the `history` tables; counts versions opened per table."""
     with workspace.tables() as db:
-        opened = history.write_history(db, now(), _fresh_tenants(workspace, db))
+        with unconcluded(db, "history", _fresh_tenants(workspace, db), OF_VERSIONS) as due:
+            opened = history.write_history(db, now(), due)
         return Done(_rows(db, tuple(HISTORY)), opened)

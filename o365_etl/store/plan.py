@@ -14,15 +14,21 @@ from typing import Any
 import pyarrow as pa
 
 from o365_etl.store.relate import UserDecision, decision_table, place_table, tenant_batches
-from o365_etl.store.warehouse import ArrowRows, Db, sql_of
-from o365_etl.tables import BRAKE_MARK, TABLES
+from o365_etl.store.warehouse import WORKING, ArrowRows, Db, sql_of
+from o365_etl.tables import BRAKE_MARK
 
 Row = dict[str, Any]
 # Users looked at by one statement, and rows of its result in memory at once.
 USERS_PER_PORTION = 50_000
 ROWS_AT_ONCE = 5_000
 CHANGES = "sync.changes"
+_TALLIES = pa.schema([("tenant_id", pa.string()), ("tally", pa.string())])
 _WORKING = ("plan_tenants", "fresh", "batch", "user_links", "left_users", "new_contacts", "owners", "found")
+# What this run collected, and of what stands from earlier runs what still counts.
+_COLLECTED = (
+    f"(SELECT * FROM collected UNION ALL BY NAME"
+    f" SELECT {', '.join(WORKING['work.planned'])} FROM work.planned SEMI JOIN standing USING (tenant_id))"
+)
 
 
 @contextmanager
@@ -55,7 +61,7 @@ def planning(
             db.execute("CREATE OR REPLACE TEMP TABLE user_links AS SELECT * FROM incoming_links")
             db.execute("CREATE OR REPLACE TEMP TABLE owners AS SELECT * FROM incoming_owners")
             db.execute("CREATE OR REPLACE TEMP TABLE new_contacts (tenant_id VARCHAR, user_id VARCHAR)")
-            db.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT tenant_id FROM plan_tenants")
+            db.execute("CREATE OR REPLACE TEMP TABLE standing AS SELECT tenant_id FROM plan_tenants")
             yield
     finally:
         for table in _WORKING:
@@ -69,8 +75,13 @@ def planned_tenants(db: Db) -> list[Row]:
     return _dicts(db.arrow("SELECT * FROM plan_tenants ORDER BY tenant_id"))
 
 
-def portions(db: Db) -> Iterator[int]:
-    """Go through the tenants portion by portion; the queries below answer for the current one."""
+def portions(db: Db, tenants: Sequence[str]) -> Iterator[int]:
+    """Go through the tenants portion by portion; the queries below answer for the current one. What was planned for
+    them so far is forgotten.
+    """
+    db.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(tenants)])
+    for table in ("work.planned", "work.tallies"):
+        db.execute(f"DELETE FROM {table} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
     yield from tenant_batches(db, USERS_PER_PORTION)
 
 
@@ -128,14 +139,37 @@ def linked_contacts(db: Db) -> dict[str, int]:
 def begin(db: Db) -> None:
     """Forget the plan before, and collect a new one beside the table: until it is whole it is none."""
     db.execute(f"DELETE FROM {CHANGES}")
-    db.execute(f"CREATE OR REPLACE TEMP TABLE collected AS SELECT * FROM {CHANGES} LIMIT 0")
+    db.execute("CREATE OR REPLACE TEMP TABLE collected AS SELECT * FROM work.planned LIMIT 0")
 
 
-def append(db: Db, rows: Sequence[Row]) -> None:
-    """Collect changes, in the columns of `sync.changes`; the state is that of those that are not to be written."""
+def append(db: Db, rows: Sequence[Row], *, stands: bool = False) -> None:
+    """Collect changes, in the columns of `sync.changes`; the state is that of those that are not to be written. With
+    `stands` they count in later runs too, until their tenant is planned for anew.
+    """
     if rows:
-        with db.registered(incoming=pa.Table.from_pylist(list(rows), schema=TABLES[CHANGES].arrow_schema())):
-            db.execute("INSERT INTO collected BY NAME SELECT * FROM incoming")
+        names = WORKING["work.planned"]
+        table = pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names})
+        with db.registered(incoming=table):
+            db.execute(f"INSERT INTO {'work.planned' if stands else 'collected'} BY NAME SELECT * FROM incoming")
+
+
+def keep_tallies(db: Db, tallies: Mapping[str, str]) -> None:
+    """Keep what the brakes count of the changes that stand: tenant → text."""
+    table = pa.table({"tenant_id": list(tallies), "tally": list(tallies.values())}, schema=_TALLIES)
+    with db.registered(incoming=table):
+        db.execute("INSERT INTO work.tallies BY NAME SELECT * FROM incoming")
+
+
+def tallies(db: Db) -> dict[str, str]:
+    """What was kept of the tenants whose changes count."""
+    return dict(db.rows("SELECT tenant_id, tally FROM work.tallies SEMI JOIN standing USING (tenant_id)"))
+
+
+def resources(db: Db) -> set[str]:
+    """The kinds of record that the changes that count are about."""
+    return {
+        row[0] for row in db.rows("SELECT DISTINCT resource FROM work.planned SEMI JOIN standing USING (tenant_id)")
+    }
 
 
 def hashes(db: Db) -> dict[str | None, str]:
@@ -143,13 +177,16 @@ def hashes(db: Db) -> dict[str | None, str]:
     return dict(
         db.rows(
             "SELECT tenant_id, sha256(string_agg(change_id, ',' ORDER BY change_id))[:32]"
-            " FROM collected WHERE state IS NULL GROUP BY tenant_id"
+            f" FROM {_COLLECTED} WHERE state IS NULL GROUP BY tenant_id"
         )
     )
 
 
-def seal(db: Db, plans: Mapping[str | None, str], approved: Set[str | None], blocked: Mapping[str, str]) -> None:
-    """Make what was collected the plan: each change with its tenant's hash, and its state, `blocked` with why it waits.
+def seal(
+    db: Db, run_id: str, plans: Mapping[str | None, str], approved: Set[str | None], blocked: Mapping[str, str]
+) -> None:
+    """Make what was collected the plan of this run: each change with its tenant's hash, and its state, `blocked` with
+    why it waits.
 
     Written once, as it is to be: DuckDB keeps a million changed rows in memory, and new ones not.
     """
@@ -164,13 +201,15 @@ def seal(db: Db, plans: Mapping[str | None, str], approved: Set[str | None], blo
     )
     with db.registered(plans=table):
         db.execute(
-            f"INSERT INTO {CHANGES} BY NAME SELECT c.* REPLACE ("
-            " p.plan_hash AS plan_hash, coalesce(c.state, p.state) AS state,"
+            f"INSERT INTO {CHANGES} BY NAME SELECT ? AS run_id, p.plan_hash AS plan_hash, c.* REPLACE ("
+            " coalesce(c.state, p.state) AS state,"
             f" CASE WHEN c.state IS NULL AND p.state = 'blocked' THEN c.reason || '{BRAKE_MARK}' || p.why"
             "  ELSE c.reason END AS reason"
-            ") FROM collected c LEFT JOIN plans p ON p.tenant_id = coalesce(c.tenant_id, '')"
+            f") FROM {_COLLECTED} c LEFT JOIN plans p ON p.tenant_id = coalesce(c.tenant_id, '')",
+            [run_id],
         )
-    db.execute("DROP TABLE collected")
+    for table in ("collected", "standing"):
+        db.execute(f"DROP TABLE {table}")
 
 
 def set_state(db: Db, tenant_ids: Iterable[str | None], before: str, after: str) -> None:

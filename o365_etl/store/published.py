@@ -3,7 +3,7 @@
 Built beside it under a temporary name and moved over it, so that a reader sees one sync or the next, never a mixture;
 who has the old file open keeps reading the old one. Also the read-only queries of the command line.
 
-What does not live here: what is in the tables.
+What does not live here: what is in the tables, and how a copy is filled (`copying`).
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from o365_etl.errors import LocalError, NotFoundError, PermanentError
+from o365_etl.store import copying
 from o365_etl.store.disk import local_errors
 from o365_etl.store.warehouse import ArrowRows, Db
-from o365_etl.tables import SCHEMAS, TABLES, Table
 
 # A person's query reaches neither other files nor the network.
 _QUERY_CONFIG: Mapping[str, str | bool | int | float | list[str]] = {
@@ -55,7 +53,7 @@ def publish(db: Db, path: Path, *, run_id: str, extra: Mapping[str, ArrowRows]) 
     with local_errors(f"write {path}"):
         _sweep(path)
     try:
-        _build(db, temporary, run_id, extra)
+        copying.build(db, temporary, path, run_id, extra)
         with local_errors(f"write {path}"):
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
@@ -177,64 +175,6 @@ def _sweep(path: Path) -> None:
     """Remove what earlier attempts left; the lock sees to it that no other attempt is alive."""
     for leftover in path.parent.glob(f".{path.name}.*"):
         leftover.unlink(missing_ok=True)
-
-
-def _build(db: Db, file: Path, run_id: str, extra: Mapping[str, ArrowRows]) -> None:
-    quoted = str(file).replace("'", "''")
-    db.execute(f"ATTACH '{quoted}' AS published")
-    try:
-        with local_errors(f"protect {file}"):
-            file.chmod(0o600)  # before there is a row in it
-        # A transaction for each table: nobody else writes to the warehouse or sees this file yet, and what an open
-        # transaction has inserted stays in memory beyond DuckDB's limit.
-        for schema in SCHEMAS:
-            db.execute(f"CREATE SCHEMA published.{schema}")
-        for name, table in TABLES.items():
-            with db.transaction():
-                _copy(db, table, extra.get(name))
-        _describe_copy(db, run_id)
-        db.execute("CHECKPOINT published")
-    finally:
-        db.execute("DETACH published")
-
-
-def _copy(db: Db, table: Table, frame: ArrowRows | None) -> None:
-    name = f"published.{table.full_name}"
-    db.execute(table.ddl(name))
-    columns = ", ".join(f'"{column}"' for column in table.column_names)
-    if frame is None:
-        # By column: a table that has grown has its new columns at the end, the copy in the order of the contract.
-        db.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {table.full_name}")
-    else:
-        with db.registered(incoming=frame):
-            db.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM incoming")
-    db.execute(f"COMMENT ON TABLE {name} IS {_literal(table.description)}")
-    for column in table.columns:
-        db.execute(f'COMMENT ON COLUMN {name}."{column.name}" IS {_literal(column.description)}')
-
-
-def _describe_copy(db: Db, run_id: str) -> None:
-    db.execute("CREATE TABLE published.main.about (key VARCHAR NOT NULL, value VARCHAR)")
-    about = {
-        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "run_id": run_id,
-        "o365_etl_version": _program_version(),
-        "duckdb_version": duckdb.__version__,
-    }
-    for key, value in about.items():
-        db.execute("INSERT INTO published.main.about VALUES (?, ?)", [key, value])
-
-
-def _program_version() -> str:
-    try:
-        return metadata.version("o365-etl")
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _literal(text: str) -> str:
-    """Text as an SQL literal; COMMENT takes no parameters."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _first_line(error: Exception) -> str:

@@ -29,7 +29,7 @@ LINKS_PER_PORTION = 50_000
 # What `compare` fills: two tables of the contract, and the wide rows behind the view compare.contacts.
 COMPARED = ("compare.organizations", "compare.licenses", "work.contact_sides", "work.tenant_locations")
 _MATCHING = (
-    *("user_links", "decided", "linked", "taken", "pool_users", "pool_contacts", "pool_emails", "pairs", "settled"),
+    *("certain", "decided", "linked", "taken", "pool_users", "pool_contacts", "pool_emails", "pairs", "settled"),
     "rivals",
     "new_links",
 )
@@ -86,26 +86,39 @@ def organization_evidence(db: Db, fresh: Sequence[str]) -> pd.DataFrame:
 UserLink = tuple[str, str, str, str, str]
 
 
+@contextmanager
+def known_people(db: Db, decisions: Iterable[UserDecision], links: ArrowRows) -> Iterator[None]:
+    """What people decided about users and which contact each is linked to, as the tables `user_decisions` (tenant_id,
+    user_id, action, contact_id) and `user_links` (tenant_id, user_id, organization_id, contact_id) for the block.
+
+    Those of all tenants: a contact that anybody has is no candidate for anybody else.
+    """
+    with (
+        db.registered(user_decisions=decision_table(decisions), incoming_links=links),
+        _temporary(db, "user_links"),
+    ):
+        db.execute("CREATE OR REPLACE TEMP TABLE user_links AS SELECT * FROM incoming_links")
+        yield
+
+
 def match_contacts(
     db: Db,
     fresh: Sequence[str],
-    decisions: Iterable[UserDecision],
-    links: ArrowRows,
     on_links: Callable[[list[UserLink]], None],
+    certain: Sequence[str] | None = None,
 ) -> None:
-    """Fill `match.contacts` for the fresh tenants. Needs `match.organizations`, and the SQL function `normalise`.
+    """Fill `match.contacts` for the fresh tenants. Needs `known_people`, `match.organizations`, and the SQL function
+    `normalise`.
 
-    `decisions` and `links` (tenant_id, user_id, organization_id, contact_id) are those of all tenants: a contact that
-    anybody has is no candidate for anybody else. `on_links` gets, in portions, the links that this match adds or
-    changes.
+    `certain` are all tenants that were read, also those whose match stays as it is (None: the fresh ones): of the
+    others it is not known who left. `on_links` gets, in portions, the links that this match adds or changes.
     """
-    with (
-        _fresh(db, fresh),
-        db.registered(user_decisions=decision_table(decisions), incoming_links=links),
-        _temporary(db, *_MATCHING),
-    ):
+    with _fresh(db, fresh), _temporary(db, *_MATCHING):
         db.run_file("comparable")
-        db.execute("CREATE OR REPLACE TEMP TABLE user_links AS SELECT * FROM incoming_links")
+        db.execute(
+            "CREATE OR REPLACE TEMP TABLE certain AS SELECT unnest(?::VARCHAR[]) AS tenant_id",
+            [list(fresh if certain is None else certain)],
+        )
         for step in ("match_decided", "match_linked", "match_taken"):
             db.run_file(step)
         db.execute("CREATE OR REPLACE TEMP TABLE settled (u BIGINT, rule VARCHAR, contact_id VARCHAR, seen VARCHAR)")
@@ -164,8 +177,12 @@ def compare(
 
 
 def _compare_contacts(db: Db) -> None:
-    last = db.scalar('SELECT max(rowid) FROM "match".contacts')
-    for first in range(0, -1 if last is None else last + 1, COMPARED_PER_BATCH):
+    # Only where rows are: in a lake their numbers grow with every sync.
+    slices = db.rows(
+        f'SELECT DISTINCT rowid // {COMPARED_PER_BATCH} * {COMPARED_PER_BATCH} FROM "match".contacts'
+        " WHERE tenant_id IN (SELECT tenant_id FROM fresh) ORDER BY 1"
+    )
+    for (first,) in slices:
         db.run_file("compare_contact_sides", first=first, last=first + COMPARED_PER_BATCH - 1)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from o365_etl.sync.changes import Change
 
 
@@ -52,6 +54,23 @@ class Tally:
             self.overwritten.update(
                 name for name, each in change.fields.items() if each.old and name != "email_addresses"
             )
+
+    def join(self, other: Tally) -> None:
+        """Count what another tally counted."""
+        self.creates += other.creates
+        self.changed += other.changed
+        self.gone += other.gone
+        self.overwritten.update(other.overwritten)
+
+    def to_json(self) -> str:
+        """The tally as text, for `of_json`."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def of_json(cls, text: str) -> Tally:
+        """The inverse of `to_json`."""
+        counted = msgspec.json.decode(text)
+        return cls(**{**counted, "overwritten": Counter(counted["overwritten"])})
 
 
 def pulled(

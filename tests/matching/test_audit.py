@@ -589,7 +589,8 @@ def test_the_match_and_then_the_audit(db: Db, fill: Fill) -> None:
             "itglue.contact_phones": [{"contact_id": "5", "number": "(415) 555-2156"}],
         }
     )
-    relate.match_contacts(db, ["t", "other"], [], NO_LINKS, lambda links: None)
+    with relate.known_people(db, [], NO_LINKS):
+        relate.match_contacts(db, ["t", "other"], lambda links: None)
     assert held(db) == {}
     assert store.hold_back(db, ["t", "other"], (), {}, held_back) == 3
     assert held(db) == {("t", "nick"): ["1"], ("t", "mail"): ["2"], ("t", "phone"): ["5"]}
@@ -610,7 +611,8 @@ def test_accounts_younger_than_the_first_apply_are_not_held(db: Db, fill: Fill) 
                 "itglue.contacts": [contact_row("1", "Robert", "Smith")],
             }
         )
-        relate.match_contacts(db, ["t"], [], NO_LINKS, lambda links: None)
+        with relate.known_people(db, [], NO_LINKS):
+            relate.match_contacts(db, ["t"], lambda links: None)
         assert store.hold_back(db, ["t"], (), {"t": applied, "other": applied}, held_back) == int(is_held)
         assert store.hold_back(db, ["t"], (), {}, held_back) == int(not is_held)
 

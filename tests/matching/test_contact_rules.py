@@ -39,7 +39,8 @@ Match: TypeAlias = Callable[[World], Matched]
 def match_again(db: Db, world: World) -> Matched:
     """Match what is in the warehouse, with the world's decisions and links."""
     portions: list[list[relate.UserLink]] = []
-    relate.match_contacts(db, sorted(world.fresh), world.decisions, link_table(world).to_reader(2), portions.append)
+    with relate.known_people(db, world.decisions, link_table(world).to_reader(2)):
+        relate.match_contacts(db, sorted(world.fresh), portions.append)
     rows = db.rows('SELECT tenant_id, user_id, status, rule, contact_id, candidates, evidence FROM "match".contacts')
     outcomes = {
         (tenant, user): Outcome(
@@ -626,8 +627,11 @@ def test_links_that_could_not_be_written_are_told_again(
             raise OSError("disk full")
         written.extend(portion)
 
-    with pytest.raises(OSError, match="disk full"):
-        relate.match_contacts(db, sorted(ALL_SORTS.fresh), ALL_SORTS.decisions, link_table(ALL_SORTS), write)
+    with (
+        pytest.raises(OSError, match="disk full"),
+        relate.known_people(db, ALL_SORTS.decisions, link_table(ALL_SORTS)),
+    ):
+        relate.match_contacts(db, sorted(ALL_SORTS.fresh), write)
     again = match_again(db, remembered(ALL_SORTS, written))
     assert len(written) == 4
     assert sorted([*written, *again.links]) == FOUND

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o365_etl.pipeline.changing import _Planner
+from o365_etl.pipeline.changing import _row
 from o365_etl.sync.changes import Change, FieldChange, filled
 from o365_etl.tables import TABLES
 
@@ -44,7 +43,7 @@ CHANGES = st.builds(
 
 def as_row(change: Change) -> dict[str, Any]:
     """The row of `sync.changes` as the planner writes it and as the table holds it."""
-    row = _Planner._row(SimpleNamespace(_run_id="run-1"), change)  # type: ignore[arg-type]
+    row = _row(change)
     rows: list[dict[str, Any]] = pa.Table.from_pylist([row], schema=TABLES["sync.changes"].arrow_schema()).to_pylist()
     return rows[0]
 

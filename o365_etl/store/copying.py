@@ -1,0 +1,207 @@
+"""Fills the published copy: anew, or the one before by the parts that changed.
+
+A *part* is what belongs to one tenant or one organization in a table (or the whole table, where it has neither). The
+copy remembers a mark of each part it holds, in `main.contents`; a part whose mark in the warehouse is the same is left
+alone. The marks are taken from the rows, so what changed needs no telling.
+
+What does not live here: how the copy takes the place of the one before (`published`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import duckdb
+
+from o365_etl.store.disk import local_errors
+from o365_etl.store.warehouse import VIEWS, WORKING, ArrowRows, Db
+from o365_etl.tables import SCHEMAS, TABLES, Table
+
+# A part for itself costs a search for its rows; a small table is written whole.
+_ROWS_WRITTEN_WHOLE = 20_000
+# Of the rows of a table: when more of them changed, all are written.
+_MOST_CHANGED = 0.3
+# What was replaced leaves gaps in the file; grown so much, it is made anew.
+_MOST_GROWN = 1.5
+# A view of the warehouse is marked by the rows that it shows.
+_BEHIND = {"compare.contacts": "work.contact_sides"}
+
+
+def build(db: Db, file: Path, before: Path, run_id: str, extra: Mapping[str, ArrowRows]) -> None:
+    """Make `file` a copy of every table of the contract, from the copy `before` where that is of use."""
+    is_again = _copied(before, file)
+    with _attached(db, file):
+        if is_again:
+            _update(db, extra)
+        else:
+            _create(db, extra)
+        _describe(db, run_id, file, is_again)
+        db.execute("CHECKPOINT published")
+
+
+def _copied(before: Path, file: Path) -> bool:
+    """Whether there is a copy of today's contract to start from, and `file` is it now."""
+    with contextlib.suppress(duckdb.Error, OSError):
+        with contextlib.closing(duckdb.connect(str(before), read_only=True)) as connection:
+            about = dict(connection.execute("SELECT key, value FROM main.about").fetchall())
+        grown = before.stat().st_size / max(1, int(about.get("bytes_when_new", 0)))
+        if about.get("contract") == _contract() and grown <= _MOST_GROWN:
+            shutil.copyfile(before, file)
+            return True
+    file.unlink(missing_ok=True)
+    return False
+
+
+@contextlib.contextmanager
+def _attached(db: Db, file: Path) -> Iterator[None]:
+    quoted = str(file).replace("'", "''")
+    db.execute(f"ATTACH '{quoted}' AS published")
+    try:
+        with local_errors(f"protect {file}"):
+            file.chmod(0o600)  # before there is a row in it
+        yield
+    finally:
+        db.execute("DETACH published")
+
+
+def _create(db: Db, extra: Mapping[str, ArrowRows]) -> None:
+    for schema in SCHEMAS:
+        db.execute(f"CREATE SCHEMA published.{schema}")
+    db.execute("CREATE TABLE published.main.about (key VARCHAR NOT NULL, value VARCHAR)")
+    db.execute("CREATE TABLE published.main.contents (table_name VARCHAR, part VARCHAR, mark HUGEINT, rows BIGINT)")
+    # A transaction for each table: nobody else writes to the warehouse or sees this file yet, and what an open
+    # transaction has inserted stays in memory beyond DuckDB's limit.
+    for name, table in TABLES.items():
+        with db.transaction():
+            db.execute(table.ddl(f"published.{table.full_name}"))
+            for what, description in _descriptions(table):
+                db.execute(f"COMMENT ON {what} IS {_literal(description)}")
+            _fill(db, table, extra.get(name))
+        if name not in extra:
+            _note(db, table, f"({_contents(table)})")
+
+
+def _update(db: Db, extra: Mapping[str, ArrowRows]) -> None:
+    for name, table in TABLES.items():
+        if name in extra:
+            with db.transaction():
+                db.execute(f"DELETE FROM published.{table.full_name}")
+                _fill(db, table, extra[name])
+            continue
+        db.execute(f"CREATE OR REPLACE TEMP TABLE new_contents AS {_contents(table)}")
+        db.execute(
+            "CREATE OR REPLACE TEMP TABLE changed_parts AS SELECT part, n.rows AS rows FROM new_contents n"
+            " FULL JOIN (FROM published.main.contents WHERE table_name = ?) o USING (part)"
+            " WHERE n.mark IS DISTINCT FROM o.mark",
+            [name],
+        )
+        parts = int(db.scalar("SELECT count(*) FROM changed_parts"))
+        if parts:
+            _replace(db, table)
+    for name in ("new_contents", "changed_parts"):
+        db.execute(f"DROP TABLE IF EXISTS temp.{name}")
+
+
+def _replace(db: Db, table: Table) -> None:
+    """Put the changed parts of a table in the place of those before, or all of it where that is quicker."""
+    rows = int(db.scalar("SELECT coalesce(sum(rows), 0) FROM new_contents"))
+    changed = int(db.scalar("SELECT coalesce(sum(rows), 0) FROM changed_parts"))
+    where = "" if rows <= _ROWS_WRITTEN_WHOLE or changed > _MOST_CHANGED * rows else _of_parts(table)
+    with db.transaction():
+        db.execute(f"DELETE FROM published.{table.full_name}{where}")
+        _fill(db, table, None, where)
+        db.execute("DELETE FROM published.main.contents WHERE table_name = ?", [table.full_name])
+        db.execute(
+            "INSERT INTO published.main.contents SELECT ?, part, mark, rows FROM new_contents", [table.full_name]
+        )
+
+
+def _fill(db: Db, table: Table, frame: ArrowRows | None, where: str = "") -> None:
+    # By column: a table that has grown has its new columns at the end, the copy in the order of the contract.
+    columns = ", ".join(f'"{column}"' for column in table.column_names)
+    into = f"INSERT INTO published.{table.full_name} ({columns}) SELECT {columns}"
+    if frame is None:
+        db.execute(f"{into} FROM {table.full_name}{where}")
+    else:
+        with db.registered(incoming=frame):
+            db.execute(f"{into} FROM incoming")
+
+
+def _note(db: Db, table: Table, contents: str) -> None:
+    db.execute(f"INSERT INTO published.main.contents SELECT ?, part, mark, rows FROM {contents}", [table.full_name])
+
+
+def _contents(table: Table) -> str:
+    """A statement for the parts of a table as the warehouse has it: part, mark, rows."""
+    source, columns = table.full_name, table.column_names
+    if table.full_name in VIEWS:
+        source = _BEHIND[table.full_name]
+        columns = WORKING[source]
+    content = ", ".join(f'"{column}"' for column in columns)
+    return (
+        f"SELECT {_part(table)} AS part, sum(hash({content})::HUGEINT) AS mark, count(*) AS rows"
+        f" FROM {source} GROUP BY ALL"
+    )
+
+
+def _part(table: Table) -> str:
+    """What the rows of a table are told apart by: one row of `contents` for each value."""
+    for column in ("tenant_id", "organization_id"):
+        if column in table.column_names:
+            return f"coalesce({column}, '')"
+    return "''"
+
+
+def _of_parts(table: Table) -> str:
+    return f" WHERE {_part(table)} IN (SELECT part FROM changed_parts)"
+
+
+def _describe(db: Db, run_id: str, file: Path, is_again: bool) -> None:
+    about = {
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run_id": run_id,
+        "o365_etl_version": _program_version(),
+        "duckdb_version": duckdb.__version__,
+        "contract": _contract(),
+    }
+    if not is_again:
+        db.execute("CHECKPOINT published")
+        about["bytes_when_new"] = str(file.stat().st_size)
+    with db.transaction():
+        for key, value in about.items():
+            db.execute("DELETE FROM published.main.about WHERE key = ?", [key])
+            db.execute("INSERT INTO published.main.about VALUES (?, ?)", [key, value])
+
+
+def _contract() -> str:
+    """What a copy was made by: tables, descriptions, the version of DuckDB whose hashes it keeps."""
+    said = [duckdb.__version__]
+    for table in TABLES.values():
+        said.append(table.ddl())
+        said += [description for _, description in _descriptions(table)]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+
+
+def _descriptions(table: Table) -> Iterator[tuple[str, str]]:
+    name = f"published.{table.full_name}"
+    yield f"TABLE {name}", table.description
+    for column in table.columns:
+        yield f'COLUMN {name}."{column.name}"', column.description
+
+
+def _program_version() -> str:
+    try:
+        return metadata.version("o365-etl")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _literal(text: str) -> str:
+    """Text as an SQL literal; COMMENT takes no parameters."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,153 @@
+"""What was concluded already: a tenant whose rows and whose organization's rows are the same needs no second look.
+
+A conclusion (a match, a comparison, a plan) is remembered with a *mark*: the sum of the hashes of every row it rests
+on. Tenants that share an organization share its contacts, so all their rows count for each of them. The marks are taken
+from the rows themselves, whoever wrote them, and from what else is told (settings, the program's own text): a change
+that nobody thought of is seen all the same.
+
+What does not live here: what each conclusion rests on, and the conclusions (the pipeline).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from o365_etl.store.warehouse import Db
+from o365_etl.tables import TABLES
+
+# Columns that move with every read and say nothing about it.
+_OF_THE_READ: Mapping[str, tuple[str, ...]] = {"m365.tenants": ("as_of", "is_stale")}
+_UNSEEN = ("simulator", "review", "cli")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a conclusion about a tenant rests on: tables and temporary tables by what their rows belong to.
+
+    `tenant`: rows with its tenant_id; `organization`: rows with the organization_id that it is matched with; `account`:
+    all rows. `pointing`: rows with a tenant_id and a contact_id, which count for the tenant, together with where the
+    contact is now, and for the tenants of the organization where it is. `without` names columns that do not count.
+    """
+
+    tenant: tuple[str, ...]
+    organization: tuple[str, ...] = ()
+    account: tuple[str, ...] = ()
+    pointing: tuple[str, ...] = ()
+    without: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@contextmanager
+def unconcluded(db: Db, stage: str, tenants: Sequence[str], basis: Basis, also: str = "") -> Iterator[list[str]]:
+    """The ones of `tenants` about which `stage` has to conclude anew, with all that share their organization; once the
+    block has ended without an error, that is done. `also` is what counts besides rows.
+    """
+    _take(db, basis, hashlib.sha256(f"{own_text()}\n{also}".encode()).hexdigest())
+    try:
+        due = [
+            row[0]
+            for row in db.rows(
+                "WITH fresh AS (SELECT unnest(?::VARCHAR[]) AS tenant_id),"
+                " old AS (SELECT n.together FROM new_marks n SEMI JOIN fresh USING (tenant_id)"
+                "  LEFT JOIN work.concluded c ON c.tenant_id = n.tenant_id AND c.stage = ?"
+                "  WHERE c.mark IS DISTINCT FROM n.mark)"
+                " SELECT tenant_id FROM new_marks SEMI JOIN fresh USING (tenant_id) SEMI JOIN old USING (together)"
+                " ORDER BY tenant_id",
+                [list(tenants), stage],
+            )
+        ]
+        yield due
+        _keep(db, stage, due)
+    finally:
+        db.execute("DROP TABLE IF EXISTS temp.new_marks")
+
+
+def _keep(db: Db, stage: str, tenants: Sequence[str]) -> None:
+    with db.transaction():
+        db.execute("DELETE FROM work.concluded WHERE stage = ? AND list_contains(?, tenant_id)", [stage, list(tenants)])
+        db.execute(
+            "INSERT INTO work.concluded BY NAME"
+            " SELECT ? AS stage, tenant_id, mark FROM new_marks WHERE list_contains(?, tenant_id)",
+            [stage, list(tenants)],
+        )
+
+
+def _take(db: Db, basis: Basis, also: str) -> None:
+    """Fill `new_marks`: tenant_id, together (the same for tenants that share an organization), mark."""
+    account = [db.scalar(f"SELECT {_sum(db, table, basis)} FROM {_quoted(table)}") for table in basis.account]
+    parts = [
+        f"SELECT tenant_id, {_sum(db, table, basis)} AS h FROM {_quoted(table)} GROUP BY ALL" for table in basis.tenant
+    ]
+    parts += [
+        f"SELECT m.tenant_id, o.h FROM matched m"
+        f" JOIN (SELECT organization_id, {_sum(db, table, basis)} AS h FROM {_quoted(table)} GROUP BY ALL) o"
+        " USING (organization_id)"
+        for table in basis.organization
+    ]
+    for table in basis.pointing:
+        pointing = (
+            f"SELECT p.tenant_id, c.organization_id, {_hash(db, table, basis, 'p')} + hash(c.organization_id) AS h"
+            f" FROM {_quoted(table)} p LEFT JOIN itglue.contacts c USING (contact_id)"
+        )
+        parts.append(f"SELECT tenant_id, sum(h) AS h FROM ({pointing}) GROUP BY ALL")
+        # Its own tenants' were counted already; what counts twice changes twice.
+        parts.append(
+            f"SELECT m.tenant_id, sum(h) AS h FROM ({pointing}) JOIN matched m USING (organization_id) GROUP BY ALL"
+        )
+    db.execute(
+        "CREATE OR REPLACE TEMP TABLE new_marks AS"
+        " WITH matched AS (SELECT tenant_id, organization_id FROM \"match\".organizations WHERE status = 'matched'),"
+        f" parts AS ({' UNION ALL '.join(parts)}),"
+        " own AS ("
+        "  SELECT t.tenant_id, coalesce(any_value(m.organization_id), t.tenant_id) AS together, sum(p.h) AS h"
+        "  FROM m365.tenants t LEFT JOIN matched m USING (tenant_id) LEFT JOIN parts p USING (tenant_id)"
+        "  GROUP BY t.tenant_id)"
+        " SELECT tenant_id, together,"
+        "  concat_ws(' ', sum(h) OVER (PARTITION BY together), ?) AS mark FROM own",
+        [" ".join(map(str, [*account, also]))],
+    )
+
+
+def _sum(db: Db, table: str, basis: Basis) -> str:
+    return f"sum({_hash(db, table, basis)})"
+
+
+def _hash(db: Db, table: str, basis: Basis, alias: str = "") -> str:
+    left_out = {*basis.without.get(table, ()), *_OF_THE_READ.get(table, ())}
+    prefix = f"{alias}." if alias else ""
+    names = [f'{prefix}"{name}"' for name in _columns(db, table) if name not in left_out]
+    return f"hash('{table}', {', '.join(names)})::HUGEINT"
+
+
+def _columns(db: Db, table: str) -> Sequence[str]:
+    if table in TABLES:
+        return TABLES[table].column_names
+    return [str(row[0]) for row in db.rows(f"DESCRIBE {_quoted(table)}")]
+
+
+def _quoted(table: str) -> str:
+    # `match` is a word of the language in newer DuckDB.
+    return ".".join(f'"{part}"' for part in table.split("."))
+
+
+@cache
+def own_text() -> str:
+    """The digest of this program's text, as far as it concludes anything: another version concludes anew."""
+    digest = hashlib.sha256()
+    for name, content in _texts(resources.files("o365_etl")):
+        digest.update(f"{name}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _texts(folder: Traversable) -> Iterator[tuple[str, bytes]]:
+    for each in sorted(folder.iterdir(), key=lambda each: each.name):
+        if each.is_dir() and each.name not in (*_UNSEEN, "__pycache__"):
+            yield from _texts(each)
+        elif each.name.endswith((".py", ".sql", ".csv")):
+            yield each.name, each.read_bytes()
