@@ -6,7 +6,7 @@ Opening a workspace creates the folder and nothing else; no connection is held.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -90,9 +90,28 @@ class Workspace:
 
     @contextmanager
     def tables(self, memory_limit: str | None = None) -> Iterator[Db]:
-        """The warehouse, open for as long as the block runs; DuckDB may use `memory_limit`, else its usual share."""
-        with self.warehouse.connect(functions={"normalise": normalise}, memory_limit=memory_limit) as db:
+        """The warehouse, open for as long as the block runs; DuckDB may use `memory_limit`, else its usual share.
+
+        Within `writing` a small one stays open from one block to the next: opening it takes longer than what is done
+        with it, and it holds little memory.
+        """
+        kept = self._kept
+        with ExitStack() as stack:
+            if kept.tables is None:
+                connected = self.warehouse.connect(functions={"normalise": normalise}, memory_limit=memory_limit)
+                db = stack.enter_context(connected)
+            else:
+                db, opened = kept.tables
+                kept.tables = None
+                stack.enter_context(opened)
             yield db
+            # After an error it is closed: what that left behind goes with it.
+            if kept.is_wanted and kept.tables is None and self.warehouse.is_small:
+                kept.tables = db, stack.pop_all()
+
+    @cached_property
+    def _kept(self) -> _Kept:
+        return _Kept()
 
     @contextmanager
     def writing(
@@ -111,7 +130,8 @@ class Workspace:
             self.state.close_abandoned("the process ended before the sync did")
             self.state.start_run(run_id, trigger, now())
             try:
-                yield
+                with self._kept.wanted():
+                    yield
             finally:
                 # publish() closes a run that went well; whatever is still open here did not.
                 self.state.close_abandoned("the sync stopped before its end")
@@ -125,6 +145,26 @@ class Workspace:
         """
         with self.state.lease.keep(run_id):
             yield
+
+
+class _Kept:
+    """The warehouse that stays open between two blocks."""
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+        self.tables: tuple[Db, ExitStack] | None = None
+
+    @contextmanager
+    def wanted(self) -> Iterator[None]:
+        """For the block a warehouse may be kept; at its end it is closed."""
+        self.is_wanted = True
+        try:
+            yield
+        finally:
+            self.is_wanted = False
+            kept, self.tables = self.tables, None
+            if kept is not None:
+                kept[1].close()
 
 
 def now() -> datetime:

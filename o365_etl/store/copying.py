@@ -83,43 +83,36 @@ def _create(db: Db, extra: Mapping[str, ArrowRows]) -> None:
             for what, description in _descriptions(table):
                 db.execute(f"COMMENT ON {what} IS {_literal(description)}")
             _fill(db, table, extra.get(name))
-        if name not in extra:
-            _note(db, table, f"({_contents(table)})")
+    db.execute(f"INSERT INTO published.main.contents {_contents(extra)}")
 
 
 def _update(db: Db, extra: Mapping[str, ArrowRows]) -> None:
-    for name, table in TABLES.items():
-        if name in extra:
-            with db.transaction():
-                db.execute(f"DELETE FROM published.{table.full_name}")
-                _fill(db, table, extra[name])
-            continue
-        db.execute(f"CREATE OR REPLACE TEMP TABLE new_contents AS {_contents(table)}")
-        db.execute(
-            "CREATE OR REPLACE TEMP TABLE changed_parts AS SELECT part, n.rows AS rows FROM new_contents n"
-            " FULL JOIN (FROM published.main.contents WHERE table_name = ?) o USING (part)"
-            " WHERE n.mark IS DISTINCT FROM o.mark",
-            [name],
-        )
-        parts = int(db.scalar("SELECT count(*) FROM changed_parts"))
-        if parts:
-            _replace(db, table)
+    for name, frame in extra.items():
+        with db.transaction():
+            db.execute(f"DELETE FROM published.{TABLES[name].full_name}")
+            _fill(db, TABLES[name], frame)
+    db.execute(f"CREATE OR REPLACE TEMP TABLE new_contents AS {_contents(extra)}")
+    db.execute(
+        "CREATE OR REPLACE TEMP TABLE changed_parts AS SELECT table_name, part, n.rows AS rows"
+        " FROM new_contents n FULL JOIN published.main.contents o USING (table_name, part)"
+        " WHERE n.mark IS DISTINCT FROM o.mark"
+    )
+    for (name,) in db.rows("SELECT DISTINCT table_name FROM changed_parts ORDER BY 1"):
+        _replace(db, TABLES[name])
     for name in ("new_contents", "changed_parts"):
-        db.execute(f"DROP TABLE IF EXISTS temp.{name}")
+        db.execute(f"DROP TABLE temp.{name}")
 
 
 def _replace(db: Db, table: Table) -> None:
     """Put the changed parts of a table in the place of those before, or all of it where that is quicker."""
-    rows = int(db.scalar("SELECT coalesce(sum(rows), 0) FROM new_contents"))
-    changed = int(db.scalar("SELECT coalesce(sum(rows), 0) FROM changed_parts"))
+    sums = "SELECT coalesce(sum(rows), 0) FROM {} WHERE table_name = ?"
+    rows, changed = (int(db.scalar(sums.format(each), [table.full_name])) for each in ("new_contents", "changed_parts"))
     where = "" if rows <= _ROWS_WRITTEN_WHOLE or changed > _MOST_CHANGED * rows else _of_parts(table)
     with db.transaction():
         db.execute(f"DELETE FROM published.{table.full_name}{where}")
         _fill(db, table, None, where)
         db.execute("DELETE FROM published.main.contents WHERE table_name = ?", [table.full_name])
-        db.execute(
-            "INSERT INTO published.main.contents SELECT ?, part, mark, rows FROM new_contents", [table.full_name]
-        )
+        db.execute("INSERT INTO published.main.contents FROM new_contents WHERE table_name = ?", [table.full_name])
 
 
 def _fill(db: Db, table: Table, frame: ArrowRows | None, where: str = "") -> None:
@@ -133,20 +126,20 @@ def _fill(db: Db, table: Table, frame: ArrowRows | None, where: str = "") -> Non
             db.execute(f"{into} FROM incoming")
 
 
-def _note(db: Db, table: Table, contents: str) -> None:
-    db.execute(f"INSERT INTO published.main.contents SELECT ?, part, mark, rows FROM {contents}", [table.full_name])
+def _contents(extra: Mapping[str, ArrowRows]) -> str:
+    """A statement for the parts of all tables as the warehouse has them: table_name, part, mark, rows."""
+    return " UNION ALL ".join(_parts(table) for name, table in TABLES.items() if name not in extra)
 
 
-def _contents(table: Table) -> str:
-    """A statement for the parts of a table as the warehouse has it: part, mark, rows."""
+def _parts(table: Table) -> str:
     source, columns = table.full_name, table.column_names
     if table.full_name in VIEWS:
         source = _BEHIND[table.full_name]
         columns = WORKING[source]
     content = ", ".join(f'"{column}"' for column in columns)
     return (
-        f"SELECT {_part(table)} AS part, sum(hash({content})::HUGEINT) AS mark, count(*) AS rows"
-        f" FROM {source} GROUP BY ALL"
+        f"SELECT '{table.full_name}' AS table_name, {_part(table)} AS part,"
+        f" sum(hash({content})::HUGEINT) AS mark, count(*) AS rows FROM {source} GROUP BY ALL"
     )
 
 
@@ -159,7 +152,7 @@ def _part(table: Table) -> str:
 
 
 def _of_parts(table: Table) -> str:
-    return f" WHERE {_part(table)} IN (SELECT part FROM changed_parts)"
+    return f" WHERE {_part(table)} IN (SELECT part FROM changed_parts WHERE table_name = '{table.full_name}')"
 
 
 def _describe(db: Db, run_id: str, file: Path, is_again: bool) -> None:

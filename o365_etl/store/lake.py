@@ -54,6 +54,11 @@ class Lake(Warehouse):
         self._extensions = extensions_of(data_path)
 
     @property
+    def is_small(self) -> bool:
+        """Never: what it has read of its files stays in memory while it is open."""
+        return False
+
+    @property
     def exists(self) -> bool:
         """Whether it was made already. Raises `UnreachableError`, `ConfigError`."""
         with self._server() as server:

@@ -28,6 +28,8 @@ from o365_etl.store.duckdb_errors import file_errors
 from o365_etl.tables import SCHEMAS, TABLES, Table
 
 FILE_NAME = "warehouse.duckdb"
+# Bytes of the file, and of the changes that are not yet in it.
+_SMALL = 32 * 1024 * 1024
 
 Parameters = Sequence[object] | Mapping[str, object]
 ArrowRows: TypeAlias = "pa.Table | pa.RecordBatchReader"
@@ -83,6 +85,11 @@ class Warehouse:
         }
         if threads is not None:
             self._config["threads"] = threads
+
+    @property
+    def is_small(self) -> bool:
+        """Whether an open one holds so little memory that it may stay open."""
+        return sum(path.stat().st_size for path in self.data_dir.glob(f"{FILE_NAME}*") if path.is_file()) <= _SMALL
 
     @property
     def exists(self) -> bool:
