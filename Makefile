@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/peers
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dagster review test test-all test-duckdb2 check docs pictures bench clean
+.PHONY: help demo dagster review test test-all test-duckdb2 scale-test check docs pictures bench clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,12 +30,17 @@ review: $(STAMP)  ## The review website on the demo's tables, with the simulator
 test: check  ## The whole test suite, with linters and types
 	$(BIN)/pytest -n 3 --dist loadfile
 
-test-all: EXTRAS := dev,msgraph,bench,postgres,keyring
+test-all: EXTRAS := dev,msgraph,bench,postgres,keyring,scale
 test-all:  ## As test, with the independent client, PostgreSQL and the second DuckDB
 	rm -f $(STAMP)
 	$(MAKE) $(STAMP) EXTRAS=$(EXTRAS)
 	$(MAKE) test
 	$(MAKE) test-duckdb2
+
+scale-test: EXTRAS := dev,scale
+scale-test: $(STAMP)  ## Past one machine: PostgreSQL, Redis and two workers, one of them killed (minutes)
+	$(BIN)/python -c 'import dagster_celery' 2>/dev/null || { rm -f $(STAMP); $(MAKE) $(STAMP) EXTRAS=$(EXTRAS); }
+	$(BIN)/pytest -q -s tests/scale/scale_sync.py
 
 check: $(STAMP)  ## Formatting, lint, types, layers, generated docs
 	$(BIN)/ruff format --check .
@@ -58,15 +64,13 @@ test-duckdb2: $(STAMP)  ## The store's tests on DuckDB 2, in an environment of i
 	$(VENV)/duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade 'duckdb>=2,<3'
 	$(VENV)/duckdb2/bin/python -m pytest -q tests/store
 
+$(PEERS)/.installed: benchmarks/peers/requirements.txt benchmarks/peers/constraints.txt $(STAMP)
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $< -c benchmarks/peers/constraints.txt
+	touch $@
+
 bench: EXTRAS := dev,bench
-bench: $(STAMP)  ## Speed and memory, as ratios of one run (minutes)
+bench: $(STAMP) $(PEERS)/.installed  ## Beside its peers, and as it grows: refreshes docs/performance.md (20 minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'orjson'
-	$(BIN)/python -m benchmarks.extraction
-	$(BIN)/python -m benchmarks.extraction --tenants 100 --users 500 --latency 0.1 --threads 8
-	$(BIN)/python -m benchmarks.extraction --tenants 100 --users 500 --latency 0.1
-	$(BIN)/python -m benchmarks.matching
-	$(BIN)/python -m benchmarks.planning
-	$(BIN)/python -m benchmarks.planning --write
-	$(BIN)/python -m benchmarks.whole_sync --share --users 20
-	$(BIN)/python -m benchmarks.whole_sync
-	$(BIN)/python -m benchmarks.review_pages
+	$(BIN)/python -m benchmarks.beside --write
+	$(BIN)/python -m benchmarks.growth --write

@@ -3,6 +3,7 @@
     definitions   what Dagster loads: assets, checks, the jobs sync, rematch and apply, schedule, sensors
     specs         an asset's description, columns and kinds, from the table contract
     resources     the installation: its workspace, and the lock of the one sync that writes
+    workers       steps on Celery workers, where the configuration names a broker
     failures      our errors as Dagster's, with their retry decision
     catalogue     Microsoft's published list of products, fetched once a day
     microsoft     m365.*, sync.tenants: shards fanned out inside the run

@@ -18,7 +18,6 @@ from o365_etl.config import Settings, load_settings
 from o365_etl.errors import ConfigError
 from o365_etl.pipeline import queueing, timetable
 from o365_etl.pipeline.workspace import Workspace, now
-from o365_etl.store.lock import SyncLock
 
 Answer = dg.RunRequest | dg.SkipReason
 
@@ -186,7 +185,7 @@ def _configured(**sync: Any) -> dict[str, Any]:
 def _at_work(instance: dg.DagsterInstance, workspace: Workspace) -> str | None:
     """Why no sync may be started now; None if one may."""
     _report_lost_runs(instance, workspace)
-    holder = SyncLock(workspace.data_dir).holder()
+    holder = workspace.lock.holder()
     if holder is not None:
         return holder.sentence
     run = _unfinished(instance, "sync")

@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[1]
+# The interpreter of the peers' own environment.
+PEERS = ROOT / ".venv" / "peers" / "bin" / "python"
+
 
 @dataclass(frozen=True)
 class Simulated:
@@ -44,10 +48,21 @@ def simulated(tenants: int, users: int, latency: float = 0.0, *options: str) -> 
                 process.wait(timeout=30)
 
 
-def side(module: str, *arguments: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
+def facts_file(simulator: Simulated) -> Path:
+    """What a side needs that knows nothing of our configuration: addresses, secret, tenants, the fields of a user."""
+    from o365_etl.graph.streams import USER_FIELDS
+
+    path = simulator.config.with_name("facts.json")
+    path.write_text(json.dumps({**simulator.facts, "user_fields": USER_FIELDS}), encoding="utf-8")
+    return path
+
+
+def side(
+    module: str, *arguments: str, environment: dict[str, str] | None = None, python: Path | str = sys.executable
+) -> dict[str, Any]:
     """Run `python -m module arguments` in its own process; what its `report` printed."""
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [str(python), "-m", module, *arguments],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -55,6 +70,11 @@ def side(module: str, *arguments: str, environment: dict[str, str] | None = None
     )
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def peer(name: str, *arguments: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """As `side`, of `benchmarks.peers.name` in the environment that `make bench` has made for the peers."""
+    return side(f"benchmarks.peers.{name}", *arguments, environment=environment, python=PEERS)
 
 
 def forget_peak() -> None:
@@ -79,20 +99,30 @@ def report(work: Callable[[], dict[str, Any]]) -> None:
     cost = {
         "cpu_seconds": time.process_time() - before,
         "wall_seconds": time.perf_counter() - started,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        # Not `ru_maxrss`: through fork and exec that starts at what the parent has had.
+        "peak_mib": peak_mib(),
     }
-    print(json.dumps({**facts, **cost}))
+    # A side that measured its memory in parts knows the peak better: the parts forget each other's.
+    print(json.dumps({**cost, **facts}))
 
 
 def table(title: str, rows: list[dict[str, Any]]) -> None:
-    """Rows of equal keys as a Markdown table."""
-    print(f"\n{title}\n")
+    """Print rows of equal keys as a Markdown table."""
+    print(f"\n{title}\n\n{markdown(rows)}")
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """Rows of equal keys as a Markdown table; None is a dash, and a column that holds a number stands to the right."""
     heads = list(rows[0])
-    print("| " + " | ".join(heads) + " |")
-    print("|" + " --- |" * len(heads))
-    for row in rows:
-        print("| " + " | ".join(_shown(row[head]) for head in heads) + " |")
+    right = [any(isinstance(row[head], int | float) for row in rows) for head in heads]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "".join(" ---: |" if each else " --- |" for each in right)]
+    lines += ["| " + " | ".join(_shown(row[head]) for head in heads) + " |" for row in rows]
+    return "\n".join(lines)
 
 
 def _shown(value: Any) -> str:
-    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -55,10 +55,11 @@ def measure_planning(folder: Path, users: int, tenants: int) -> None:
     _certify_itglue(workspace)
     links = workspace.state.links
     with workspace.tables() as db:
-        relate.match_contacts(db, fresh, [], links.user_links(), links.link_users)
+        with relate.known_people(db, [], links.user_links()):
+            relate.match_contacts(db, fresh, links.link_users)
         db.execute("UPDATE m365.users SET job_title = 'Head clerk' WHERE hash(user_id) % 1000 = 0")
         relate.compare(db, fresh, [])
-        _beside_each_contact(db, workspace)
+        _beside_each_contact(db, workspace, fresh)
     workspace.state.start_run("bench", "bench", now())
     print(f"{'step':<28} {'seconds':>8} {'CPU':>8}")
     done, (_, seconds, cpu) = timed("plan", lambda: changing.plan_changes(workspace, "bench"))
@@ -96,7 +97,7 @@ def _document(db: Db) -> None:
     )
 
 
-def _beside_each_contact(db: Db, workspace: Workspace) -> None:
+def _beside_each_contact(db: Db, workspace: Workspace, fresh: list[str]) -> None:
     """The asset that a plan before this one would have written, for everybody."""
     with store.planning(
         db,
@@ -108,7 +109,7 @@ def _beside_each_contact(db: Db, workspace: Workspace) -> None:
         links=workspace.state.links.user_links(),
     ):
         number = 0
-        for _ in store.portions(db):
+        for _ in store.portions(db, fresh):
             rows = db.arrow_file("plan_user_assets").select(
                 ["tenant_id", "user_id", "organization_id", "wanted", "tag"]
             )

@@ -31,10 +31,10 @@ def main() -> None:
         rows = []
         for way in ways:
             result = side("benchmarks.whole_sync", way, str(simulator.config))
-            stages = result.pop("stages", {})
+            stages, _ = result.pop("stages", {}), result.pop("requests", None)
             rows.append({"way": way, **result})
-            for stage, (seconds, peak) in stages.items():
-                print(f"  {stage}: {seconds:.1f} s, {peak:,.0f} MiB", file=sys.stderr)
+            for stage, (seconds, peak, cpu) in stages.items():
+                print(f"  {stage}: {seconds:.1f} s, {cpu:.1f} s CPU, {peak:,.0f} MiB", file=sys.stderr)
     table(f"{options.tenants} tenants × {options.users} users", rows)
     if options.share:
         # Pair by pair, because a machine that grows slower within the run would fall on one side alone.
@@ -54,22 +54,22 @@ def through_dagster(config: Path) -> dict[str, Any]:
 
 
 def directly(config: Path) -> dict[str, Any]:
-    """The same verbs and the same checks, one after the other."""
+    """The same verbs and the same checks, one after the other; seconds, MiB and CPU seconds of each."""
     from o365_etl.config import load_settings
     from o365_etl.pipeline import changing, documentation, microsoft, planning, publishing, relating, watching
     from o365_etl.pipeline.workspace import Workspace
     from o365_etl.tables import TABLES
 
     workspace = Workspace.of(_fresh(load_settings(config)))
-    stages: dict[str, tuple[float, float]] = {}
+    stages: dict[str, tuple[float, float, float]] = {}
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
-        started = time.perf_counter()
+        started, started_cpu = time.perf_counter(), time.process_time()
         forget_peak()
         try:
             return work()
         finally:
-            stages[name] = time.perf_counter() - started, peak_mib()
+            stages[name] = time.perf_counter() - started, peak_mib(), time.process_time() - started_cpu
 
     def checks() -> None:
         checked = [name for name in TABLES if not name.startswith(("history.", "sync.runs", "sync.log"))]
@@ -97,7 +97,14 @@ def directly(config: Path) -> dict[str, Any]:
         timed("plan of changes", lambda: changing.plan_changes(workspace, "bench"))
         timed("checks", checks)
         timed("publish", lambda: publishing.publish(workspace, "bench"))
-    return {"tenants": done.read, "failed": done.failed, "stages": stages}
+    requests = sum(receipt.requests for result in results for receipt in result.receipts) + 2 * len(results)
+    return {
+        "tenants": done.read,
+        "failed": done.failed,
+        "requests": requests + sum(receipt.requests for receipt in receipts),
+        "peak_mib": max(peak for _, peak, _ in stages.values()),
+        "stages": stages,
+    }
 
 
 def _fresh(settings: Any) -> Any:

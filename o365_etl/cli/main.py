@@ -18,6 +18,7 @@ from o365_etl.cli.options import Group
 from o365_etl.cli.reviewing import review
 from o365_etl.cli.selecting import select
 from o365_etl.cli.syncing import simulate, sync
+from o365_etl.cli.working import worker
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -49,5 +50,6 @@ for command in (
     query,
     alerts,
     review,
+    worker,
 ):
     main.add_command(command)

@@ -1,4 +1,5 @@
-"""A job in this process, through Dagster: its run, assets and checks stand in the instance's history.
+"""A job through Dagster, in this process or with its steps on workers, and the worker itself. Runs, assets and checks
+stand in the instance's history.
 
 Without DAGSTER_HOME the instance is `{data_dir}/dagster`, made on first use from the project's `dagster.yaml`, so the
 Dagster UI started on the same folder shows the same runs. This module alone imports `assets`, and only in functions.
@@ -7,18 +8,25 @@ Dagster UI started on the same folder shows the same runs. This module alone imp
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from o365_etl.config import Settings, dagster_home
-from o365_etl.errors import LocalError, O365EtlError, PermanentError
+from o365_etl.config_overrides import CONFIG_VARIABLE
+from o365_etl.errors import ConfigError, LocalError, O365EtlError, PermanentError
+
+if TYPE_CHECKING:
+    from dagster import DagsterEvent, DagsterInstance
 
 # The daemon writes one at least every half minute.
 _SIGN_OF_LIFE_SECONDS = 180
+_SEE_THE_TRACE = "The Dagster UI shows the whole trace."
 
 
 @dataclass(frozen=True)
@@ -68,32 +76,78 @@ def run_apply(settings: Settings, *, trigger: str = "apply", wait_seconds: float
 def _run(settings: Settings, name: str, ops: dict[str, Any], trigger: str, wait_seconds: float) -> Outcome:
     import dagster as dg
 
-    from assets.definitions import defs
+    from assets.definitions import definitions
     from assets.resources import TRIGGER_TAG
     from o365_etl.pipeline.publishing import outcomes
     from o365_etl.pipeline.workspace import Workspace
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     workspace = Workspace.of(settings)
-    job = defs().resolve_job_def(name)
+    run_config = {
+        "ops": ops,
+        "resources": {"installation": {"config": {"config": str(settings.file), "wait_seconds": wait_seconds}}},
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    }
+    tags = {TRIGGER_TAG: trigger}
     with dg.DagsterInstance.from_config(str(prepare_home(settings))) as instance:
         try:
-            result = job.execute_in_process(
-                instance=instance,
-                tags={TRIGGER_TAG: trigger},
-                run_config={
-                    "ops": ops,
-                    "resources": {
-                        "installation": {"config": {"config": str(settings.file), "wait_seconds": wait_seconds}}
-                    },
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                },
-            )
+            if settings.workers.broker is not None:
+                run_id = _on_workers(settings, name, instance, run_config, tags)
+            else:
+                job = definitions(settings.file).resolve_job_def(name)
+                run_id = job.execute_in_process(instance=instance, tags=tags, run_config=run_config).run_id
         except (dg.Failure, dg.DagsterError) as error:
             raise _cause(error) from error
-    run = workspace.state.run(result.run_id)
+    run = workspace.state.run(run_id)
     read, failed = int(run["tenants_ok"] or 0), int(run["tenants_failed"] or 0)
-    return Outcome(result.run_id, run["status"], read, failed, outcomes(run["counts"]))
+    return Outcome(run_id, run["status"], read, failed, outcomes(run["counts"]))
+
+
+def _on_workers(
+    settings: Settings, name: str, instance: DagsterInstance, run_config: dict[str, Any], tags: dict[str, str]
+) -> str:
+    """Run a job whose steps the workers execute, and return the id of its run. Raises the error that stopped it."""
+    import dagster as dg
+
+    # Workers make the job again by itself, so this folder, which they need not have, is left out of it.
+    words: Any = (name, str(settings.file))
+    job = dg.build_reconstructable_job("assets.definitions", "job", words, reconstructor_working_directory="")
+    # Not as a context: that would open the resources here once more.
+    result = dg.execute_job(job, instance, run_config=run_config, tags=tags, raise_on_error=True)
+    if result.success:
+        return result.run_id
+    for event in result.all_events:
+        if event.is_step_failure:
+            raise _failed_step(event)
+    raise PermanentError(f"the run {result.run_id} failed", code="internal", remedy=_SEE_THE_TRACE)
+
+
+def _failed_step(event: DagsterEvent) -> O365EtlError:
+    """Our own error behind a step that failed in another process, as far as it was told."""
+    failure = event.step_failure_data
+    said = failure.user_failure_data
+    if said is None or said.description is None:
+        what = failure.error.cls_name if failure.error else "an unknown error"
+        return PermanentError(f"the step {event.step_key} failed: {what}", code="internal", remedy=_SEE_THE_TRACE)
+    code, remedy = (str(said.metadata[key].value) for key in ("code", "what to do"))
+    message = said.description.removesuffix(remedy).rstrip()
+    kind = ConfigError if code == ConfigError.code else PermanentError
+    return kind(message, code=code, remedy=remedy)
+
+
+def run_worker(settings: Settings) -> None:
+    """Be a worker of this configuration: execute steps, one at a time, until a signal ends it (SIGTERM: after the step
+    that is under way).
+    """
+    # For the runs of the daemon, which name no configuration file.
+    os.environ[CONFIG_VARIABLE] = str(settings.file)
+    os.environ["DAGSTER_HOME"] = str(prepare_home(settings))
+    from assets.workers import application
+
+    # Two workers may live on one machine.
+    name = f"o365-etl-{uuid.uuid4().hex[:8]}@%h"
+    options = ["--queues=dagster", "--concurrency=1", "--loglevel=WARNING", f"--hostname={name}"]
+    application(settings).worker_main(["worker", *options])
 
 
 def daemon_runs(settings: Settings) -> bool:
@@ -108,12 +162,16 @@ def daemon_runs(settings: Settings) -> bool:
 
 def _cause(error: BaseException) -> O365EtlError:
     """Our own error inside Dagster's, or what Dagster says where there is none."""
+    if lost := getattr(error, "subprocess_error_infos", None):
+        # What went wrong in a worker outside of a step: its own text is the whole trace, and foreign.
+        what = f"a worker could not execute a step ({lost[0].cls_name})"
+        return PermanentError(f"the sync failed: {what}", code="internal", remedy=_SEE_THE_TRACE)
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, O365EtlError):
             return inner
         inner = inner.__cause__ or inner.__context__
-    return PermanentError(f"the sync failed: {error}", code="internal", remedy="`make dagster` shows the whole trace.")
+    return PermanentError(f"the sync failed: {error}", code="internal", remedy=_SEE_THE_TRACE)
 
 
 def prepare_home(settings: Settings) -> Path:

@@ -8,7 +8,7 @@
     microsoft      read them in shards, load what is certified
     quarantining   who fails until a person mends something, and is left alone for how long
     queueing       syncs that are asked for, and runs whose process is gone · timetable: the next scheduled one
-    documentation  the same for IT Glue
+    documentation  the same for IT Glue · crawling: in the background, too
     relating       match, compare, history
     choices        what can be synced · selecting: choose it · scoping: who would be in scope · selectable: names
     deciding       what a person decides · naming: whom a name stands for

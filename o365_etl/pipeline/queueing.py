@@ -14,7 +14,6 @@ from o365_etl.errors import BusyError, ConflictError, NotFoundError
 from o365_etl.pipeline import timetable
 from o365_etl.pipeline.naming import AmbiguousNameError, find_tenant
 from o365_etl.pipeline.workspace import Workspace, now
-from o365_etl.store.lock import SyncLock
 
 Row = dict[str, Any]
 
@@ -144,7 +143,7 @@ def is_lost(workspace: Workspace, run_id: str, started_at: datetime, at: datetim
     `sync.runs` before it gives the lock back: a row that is open while nobody holds the lock is nobody's.
     """
     before = _run(workspace, run_id)
-    if SyncLock(workspace.data_dir).holder() is not None:
+    if workspace.lock.holder() is not None:
         return False
     after = _run(workspace, run_id)
     if before and before["status"] == "syncing":
@@ -161,6 +160,7 @@ def _run(workspace: Workspace, run_id: str) -> Row | None:
 def close_failed(workspace: Workspace, run_id: str, why: str) -> None:
     """Note in the sync log why a run failed, and close what its process could not close itself."""
     workspace.state.log(run_id, "error", why)
-    with contextlib.suppress(BusyError), SyncLock(workspace.data_dir).hold(run_id, "closing", wait_seconds=0):
+    # By another name than the run's: a lease that its steps still renew is not ended under their hands.
+    with contextlib.suppress(BusyError), workspace.lock.hold(f"after {run_id}", "closing", wait_seconds=0):
         workspace.state.close_abandoned("the process ended before the sync did")
     workspace.state.requests.finish(run_id, now())

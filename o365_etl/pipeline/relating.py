@@ -16,7 +16,7 @@ from o365_etl.matching.organizations import match_organizations as match_by_rule
 from o365_etl.pipeline.documentation import is_known
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import history, relate
-from o365_etl.store.audit import hold_back
+from o365_etl.store.audit import hold_again, hold_back
 from o365_etl.store.marks import Basis, unconcluded
 from o365_etl.store.warehouse import Db
 from o365_etl.tables import HISTORY
@@ -37,6 +37,11 @@ OF_MATCHES = Basis(
         "m365.users": ("last_sign_in_at",),
         "match.organizations": ("tenant_name", "organization_name", "rule", "evidence", "decided_by", "decided_at"),
     },
+)
+OF_HOLDING = Basis(
+    tenant=("m365.users", "m365.user_addresses", "match.contacts", "first_applied", "user_decisions"),
+    organization=("itglue.contacts", "itglue.contact_emails", "itglue.contact_phones"),
+    without={"m365.users": ("last_sign_in_at",), "match.contacts": _WAY},
 )
 OF_COMPARISONS = Basis(
     tenant=(
@@ -155,7 +160,10 @@ def match_contacts(workspace: Workspace) -> Done:
             relate.match_contacts(db, due, lambda found: _link(workspace, found), fresh)
             if is_held:
                 decided = {(decision.tenant_id, decision.user_id) for decision in decisions}
-                hold_back(db, due, decided, applied, held_back)
+                # A match that found links where it found users before leaves the same users over.
+                with unconcluded(db, "hold_back", due, OF_HOLDING) as left:
+                    hold_back(db, left, decided, applied, held_back)
+                hold_again(db, sorted(set(due) - set(left)))
         return Done(_rows(db, ("match.contacts",)), _outcomes(db, "match.contacts"))
 
 

@@ -19,7 +19,6 @@ from o365_etl.errors import ConfigError, NotFoundError
 from o365_etl.pipeline import planned
 from o365_etl.pipeline.workspace import Workspace
 from o365_etl.review.worker import Job, Worker
-from o365_etl.store.lock import SyncLock
 
 # What a run does, by what started it; everything else is a sync.
 _JOBS = {"decision": "rematch", "rematch": "rematch", "apply": "apply", "disconnect": "disconnect"}
@@ -170,7 +169,7 @@ class Desk:
         """Whether nobody works on a run that looks as if it ran. Only the name plate of the lock is read: whoever takes
         the lock, for a moment only, may be in the way of a sync.
         """
-        holder = SyncLock(self.workspace.data_dir).plate()
+        holder = self.workspace.lock.plate()
         if holder.run_id == run["run_id"] and holder.may_live:
             return False
         # It may have ended between the two looks.

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from o365_etl.store.relate import tenant_batches
-from o365_etl.store.warehouse import Db
+from o365_etl.store.warehouse import WORKING, Db
 
 Row = dict[str, Any]
 # Tenant, user, candidates (JSON list of contact ids), evidence (JSON object).
@@ -22,6 +22,7 @@ Held = tuple[str, str, str, str]
 # Users and contacts of one organization, as `candidates` yields them → the users to hold back.
 Audit = Callable[[Sequence[Row], Sequence[Row]], Iterable[Held]]
 USERS_PER_PORTION = 25_000
+_HELD = WORKING["work.held"]
 _WORKING = ("fresh", "batch", "audit_applied", "audit_decided", "audit_new")
 
 
@@ -32,7 +33,8 @@ def hold_back(
     first_applied: Mapping[str, datetime],
     audit: Audit,
 ) -> int:
-    """Make ambiguous in `match.contacts` whom of these tenants' new users `audit` finds; returns how many.
+    """Make ambiguous in `match.contacts` whom of these tenants' new users `audit` finds, and remember them; returns how
+    many.
 
     `decided_users` are (tenant id, user id) of those about whom a person decided: they are left as they are.
     `first_applied` says when something was first written for a tenant: accounts that are younger are not looked at, for
@@ -43,7 +45,18 @@ def hold_back(
         for _, users, contacts in candidates(db, tenant_ids, decided_users, first_applied)
         for held in audit(users, contacts)
     )
-    return hold(db, found)
+    rows = list(found)
+    with db.transaction(), db.registered(found_now=_table(_HELD, rows)):
+        db.execute("DELETE FROM work.held WHERE list_contains(?, tenant_id)", [list(tenant_ids)])
+        db.execute("INSERT INTO work.held BY NAME SELECT * FROM found_now")
+    return hold(db, rows)
+
+
+def hold_again(db: Db, tenant_ids: Sequence[str]) -> int:
+    """Make ambiguous again whom the audit found before, in tenants that were matched anew to the same effect."""
+    return hold(
+        db, db.rows(f"SELECT {', '.join(_HELD)} FROM work.held WHERE list_contains(?, tenant_id)", [tenant_ids])
+    )
 
 
 def candidates(
@@ -88,7 +101,7 @@ def hold(db: Db, found: Iterable[Held]) -> int:
     rows = list(found)
     if not rows:
         return 0
-    with db.registered(held=_table(("tenant_id", "user_id", "candidates", "evidence"), rows)):
+    with db.registered(held=_table(_HELD, rows)):
         ((count,),) = db.run_file("audit_hold")
         return int(count)
 

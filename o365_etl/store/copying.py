@@ -28,7 +28,7 @@ _ROWS_WRITTEN_WHOLE = 20_000
 # Of the rows of a table: when more of them changed, all are written.
 _MOST_CHANGED = 0.3
 # What was replaced leaves gaps in the file; grown so much, it is made anew.
-_MOST_GROWN = 1.5
+_MOST_GROWN = 2.5
 # A view of the warehouse is marked by the rows that it shows.
 _BEHIND = {"compare.contacts": "work.contact_sides"}
 

@@ -47,38 +47,40 @@ def unconcluded(db: Db, stage: str, tenants: Sequence[str], basis: Basis, also: 
     """The ones of `tenants` about which `stage` has to conclude anew, with all that share their organization; once the
     block has ended without an error, that is done. `also` is what counts besides rows.
     """
-    _take(db, basis, hashlib.sha256(f"{own_text()}\n{also}".encode()).hexdigest())
+    # One conclusion may be a part of another.
+    marks = f"marks_of_{stage}"
+    _take(db, marks, basis, hashlib.sha256(f"{own_text()}\n{also}".encode()).hexdigest())
     try:
         due = [
             row[0]
             for row in db.rows(
                 "WITH fresh AS (SELECT unnest(?::VARCHAR[]) AS tenant_id),"
-                " old AS (SELECT n.together FROM new_marks n SEMI JOIN fresh USING (tenant_id)"
+                f" old AS (SELECT n.together FROM {marks} n SEMI JOIN fresh USING (tenant_id)"
                 "  LEFT JOIN work.concluded c ON c.tenant_id = n.tenant_id AND c.stage = ?"
                 "  WHERE c.mark IS DISTINCT FROM n.mark)"
-                " SELECT tenant_id FROM new_marks SEMI JOIN fresh USING (tenant_id) SEMI JOIN old USING (together)"
+                f" SELECT tenant_id FROM {marks} SEMI JOIN fresh USING (tenant_id) SEMI JOIN old USING (together)"
                 " ORDER BY tenant_id",
                 [list(tenants), stage],
             )
         ]
         yield due
-        _keep(db, stage, due)
+        _keep(db, stage, marks, due)
     finally:
-        db.execute("DROP TABLE IF EXISTS temp.new_marks")
+        db.execute(f"DROP TABLE IF EXISTS temp.{marks}")
 
 
-def _keep(db: Db, stage: str, tenants: Sequence[str]) -> None:
+def _keep(db: Db, stage: str, marks: str, tenants: Sequence[str]) -> None:
     with db.transaction():
         db.execute("DELETE FROM work.concluded WHERE stage = ? AND list_contains(?, tenant_id)", [stage, list(tenants)])
         db.execute(
             "INSERT INTO work.concluded BY NAME"
-            " SELECT ? AS stage, tenant_id, mark FROM new_marks WHERE list_contains(?, tenant_id)",
+            f" SELECT ? AS stage, tenant_id, mark FROM {marks} WHERE list_contains(?, tenant_id)",
             [stage, list(tenants)],
         )
 
 
-def _take(db: Db, basis: Basis, also: str) -> None:
-    """Fill `new_marks`: tenant_id, together (the same for tenants that share an organization), mark."""
+def _take(db: Db, marks: str, basis: Basis, also: str) -> None:
+    """Fill the temporary table `marks`: tenant_id, together (the same for tenants that share an organization), mark."""
     account = [db.scalar(f"SELECT {_sum(db, table, basis)} FROM {_quoted(table)}") for table in basis.account]
     parts = [
         f"SELECT tenant_id, {_sum(db, table, basis)} AS h FROM {_quoted(table)} GROUP BY ALL" for table in basis.tenant
@@ -100,7 +102,7 @@ def _take(db: Db, basis: Basis, also: str) -> None:
             f"SELECT m.tenant_id, sum(h) AS h FROM ({pointing}) JOIN matched m USING (organization_id) GROUP BY ALL"
         )
     db.execute(
-        "CREATE OR REPLACE TEMP TABLE new_marks AS"
+        f"CREATE OR REPLACE TEMP TABLE {marks} AS"
         " WITH matched AS (SELECT tenant_id, organization_id FROM \"match\".organizations WHERE status = 'matched'),"
         f" parts AS ({' UNION ALL '.join(parts)}),"
         " own AS ("

@@ -48,6 +48,8 @@ WORKING: Mapping[str, tuple[str, ...]] = {
     "work.loaded": ("source", "stream", "mark"),
     "work.loaded_tenants": ("tenant_id", "mark"),
     "work.concluded": ("stage", "tenant_id", "mark"),
+    # Whom the audit held back.
+    "work.held": ("tenant_id", "user_id", "candidates", "evidence"),
     # What is planned for each tenant's contacts, locations and assets, and what the brakes count of it.
     "work.planned": (
         *("change_id", "tenant_id", "organization_id", "action", "resource", "target_id", "fields", "reason", "state"),
