@@ -7,7 +7,6 @@ What does not live here: the crawl itself (`crawling`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 
 from o365_etl.errors import O365EtlError, ProtocolError
 from o365_etl.itglue.changes import CHANGING, SOURCE, changes_of, whole_of
@@ -15,6 +14,7 @@ from o365_etl.pipeline.crawling import BackgroundCrawl, crawl
 from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.receipts import Receipt
+from o365_etl.store.marks import own_text
 from o365_etl.store.warehouse import Db
 from o365_etl.tables import TABLES
 from o365_etl.transform.itglue import itglue_frames
@@ -131,7 +131,7 @@ def _bring_up_to(workspace: Workspace, db: Db, receipt: Receipt) -> None:
 
 def _mark(receipt: Receipt) -> str:
     """Names what a stream says, and the program that makes rows of it."""
-    return f"{version('o365_etl')} {receipt.digest or receipt.read_id}"
+    return f"{own_text()} {receipt.digest or receipt.read_id}"
 
 
 def _replace(workspace: Workspace, db: Db, stream: str, mark: str) -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
+import msgspec
+
 Action: TypeAlias = Literal["create", "update", "deactivate"]
 Resource: TypeAlias = Literal[
     "organization", "location", "contact", "flexible_asset_type", "license_asset", "user_asset"
@@ -23,14 +25,15 @@ Resource: TypeAlias = Literal[
 Value: TypeAlias = Any
 Row: TypeAlias = Mapping[str, Any]
 
+# As json.dumps, which would make an encoder for each of a million changes.
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 # The state of a change that is shown and not written.
 SKIPPED = "skipped"
 # A contact that the same plan creates has no id yet: lists name it by its user.
 NEW_CONTACT = "user:"
 
 
-@dataclass(frozen=True)
-class FieldChange:
+class FieldChange(msgspec.Struct, frozen=True, gc=False):
     """What a field holds in IT Glue according to the last read (None: blank), and what it shall hold."""
 
     old: Value
@@ -67,10 +70,7 @@ class Change:
     @cached_property
     def fields_json(self) -> str:
         """`fields` as `sync.changes` shows them, always in the same order."""
-        return json.dumps(
-            {name: {"old": field.old, "new": field.new} for name, field in sorted(self.fields.items())},
-            ensure_ascii=False,
-        )
+        return _as_json({name: {"old": field.old, "new": field.new} for name, field in sorted(self.fields.items())})
 
     @classmethod
     def of_row(cls, row: Row) -> Change:
@@ -99,4 +99,4 @@ def filled(fields: Mapping[str, FieldChange]) -> dict[str, FieldChange]:
 
 
 def _digest(content: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:32]
+    return hashlib.sha256(_as_json(content).encode()).hexdigest()[:32]
