@@ -78,6 +78,8 @@ webmail.co.za vodamail.co.za iafrica.com walla.com walla.co.il netvision.net.il 
 PUBLIC_MAIL_DOMAINS = frozenset(_PUBLIC_MAIL_DOMAINS_TEXT.split())
 _TENANT_DOMAIN_SUFFIXES = (".onmicrosoft.com", ".onmicrosoft.us", ".partner.onmschina.cn")
 
+# Country codes and exit codes stand before these digits of a phone number.
+NATIONAL_DIGITS = 9
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 
 

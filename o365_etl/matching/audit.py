@@ -36,7 +36,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from o365_etl.matching.nicknames import DESKS, NAMES
-from o365_etl.normalise import digits, normalise
+from o365_etl.normalise import NATIONAL_DIGITS, digits, normalise
 
 KINDS = ("swapped_names", "display_name", "typo", "same_mailbox", "nickname", "same_phone", "changed_surname")
 # Contacts shown to a person for one user.
@@ -44,8 +44,6 @@ MOST = 5
 # A number that so many contacts or users have is a switchboard's.
 SWITCHBOARD = 3
 _SHORTEST_PHONE = 7
-# Country codes and exit codes stand before these digits.
-_NATIONAL_DIGITS = 9
 _SHORTEST_MAILBOX = 4
 _SHORTEST_PREFIX = 3
 # Shorter, a last name in a mailbox is chance; and shorter than the second, unless it stands alone ("ann.lee").
@@ -232,14 +230,14 @@ class _Phones:
         self._bearers: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
         for position, person in enumerate(people):
             for number in person.phones:
-                self._bearers[number[-_NATIONAL_DIGITS:]][number].add(position)
+                self._bearers[number[-NATIONAL_DIGITS:]][number].add(position)
         self._found: dict[str, list[int]] = {}
 
     def bearers(self, number: str) -> list[int]:
         """Positions of the people with this number, with or without what stands before the national digits."""
         if number not in self._found:
             # Of a number shorter than the national digits the whole stands here, so only the same is found.
-            alike = self._bearers.get(number[-_NATIONAL_DIGITS:], {})
+            alike = self._bearers.get(number[-NATIONAL_DIGITS:], {})
             sets = (who for other, who in alike.items() if other == number or len(other) != len(number))
             self._found[number] = sorted(set().union(*sets))
         return self._found[number]

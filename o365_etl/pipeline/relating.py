@@ -18,7 +18,7 @@ from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import history, relate
 from o365_etl.store.audit import hold_again, hold_back
 from o365_etl.store.marks import Basis, unconcluded
-from o365_etl.store.warehouse import Db
+from o365_etl.store.warehouse import STAGES, Db
 from o365_etl.tables import HISTORY
 
 MATCHED = ("match.organizations", "match.organization_suggestions")
@@ -109,7 +109,8 @@ def match_organizations(workspace: Workspace) -> Done:
 def _forget_excluded(db: Db) -> None:
     """What was concluded about a tenant that the configuration leaves out since; what was read of it stays."""
     with db.transaction():
-        for name in (*MATCHED, "match.contacts", *relate.COMPARED, "work.concluded"):
+        concluded = (f"work.concluded_{stage}" for stage in STAGES)
+        for name in (*MATCHED, "match.contacts", *relate.COMPARED, *concluded):
             db.execute(
                 f"DELETE FROM {name} WHERE tenant_id IN (SELECT tenant_id FROM sync.tenants WHERE status = 'excluded')"
             )

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from o365_etl.normalise import NATIONAL_DIGITS
 from o365_etl.store.relate import tenant_batches
 from o365_etl.store.warehouse import WORKING, Db
 
@@ -23,7 +24,7 @@ Held = tuple[str, str, str, str]
 Audit = Callable[[Sequence[Row], Sequence[Row]], Iterable[Held]]
 USERS_PER_PORTION = 25_000
 _HELD = WORKING["work.held"]
-_WORKING = ("fresh", "batch", "audit_applied", "audit_decided", "audit_new")
+_WORKING = ("fresh", "batch", "audit_applied", "audit_decided", "audit_new", "audit_numbers")
 
 
 def hold_back(
@@ -69,7 +70,8 @@ def candidates(
 
     Users: tenant_id, user_id, first_name, last_name, display_name, title, phones, addresses, is_new; contacts:
     contact_id, first_name, last_name, title, phones, addresses, is_free. Those who are not new, and contacts that
-    somebody has, stand there for their phone numbers only. The next organization is read when the last is done with.
+    somebody has, stand there only if they have a phone number of a new user. The next organization is read when the
+    last is done with.
     """
     decided = _table(("tenant_id", "user_id"), sorted(decided_users))
     applied = pa.table(
@@ -86,8 +88,10 @@ def candidates(
             "CREATE OR REPLACE TEMP TABLE fresh AS SELECT unnest(?::VARCHAR[]) AS tenant_id",
             [sorted(set(tenant_ids))],
         )
+        db.run_file("digits")
         for _ in tenant_batches(db, USERS_PER_PORTION):
             db.run_file("audit_new")
+            db.run_file("audit_numbers", national=NATIONAL_DIGITS)
             users, contacts = (_by_organization(db, name) for name in ("audit_users", "audit_contacts"))
             for organization_id in sorted(users.keys() & contacts.keys()):
                 yield organization_id, users.pop(organization_id), contacts.pop(organization_id)
@@ -108,7 +112,7 @@ def hold(db: Db, found: Iterable[Held]) -> int:
 
 def _by_organization(db: Db, name: str) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = defaultdict(list)
-    for row in db.arrow_file(name).to_pylist():
+    for row in db.arrow_file(name, national=NATIONAL_DIGITS).to_pylist():
         groups[row.pop("organization_id")].append(row)
     return groups
 

@@ -30,9 +30,10 @@ _UNSEEN = ("simulator", "review", "cli")
 class Basis:
     """What a conclusion about a tenant rests on: tables and temporary tables by what their rows belong to.
 
-    `tenant`: rows with its tenant_id; `organization`: rows with the organization_id that it is matched with; `account`:
-    all rows. `pointing`: rows with a tenant_id and a contact_id, which count for the tenant, together with where the
-    contact is now, and for the tenants of the organization where it is. `without` names columns that do not count.
+    `tenant`: rows with its tenant_id; `organization`: rows with the organization_id that it is matched with, or of a
+    contact of it; `account`: all rows. `pointing`: rows with a tenant_id and a contact_id, which count for the tenant,
+    together with where the contact is now, and for the tenants of the organization where it is. `without` names columns
+    that do not count.
     """
 
     tenant: tuple[str, ...]
@@ -44,8 +45,8 @@ class Basis:
 
 @contextmanager
 def unconcluded(db: Db, stage: str, tenants: Sequence[str], basis: Basis, also: str = "") -> Iterator[list[str]]:
-    """The ones of `tenants` about which `stage` has to conclude anew, with all that share their organization; once the
-    block has ended without an error, that is done. `also` is what counts besides rows.
+    """The ones of `tenants` about which `stage` (of `STAGES`) has to conclude anew, with all that share their
+    organization; once the block has ended without an error, that is done. `also` is what counts besides rows.
     """
     # One conclusion may be a part of another.
     marks = f"marks_of_{stage}"
@@ -56,11 +57,11 @@ def unconcluded(db: Db, stage: str, tenants: Sequence[str], basis: Basis, also: 
             for row in db.rows(
                 "WITH fresh AS (SELECT unnest(?::VARCHAR[]) AS tenant_id),"
                 f" old AS (SELECT n.together FROM {marks} n SEMI JOIN fresh USING (tenant_id)"
-                "  LEFT JOIN work.concluded c ON c.tenant_id = n.tenant_id AND c.stage = ?"
+                f"  LEFT JOIN work.concluded_{stage} c USING (tenant_id)"
                 "  WHERE c.mark IS DISTINCT FROM n.mark)"
                 f" SELECT tenant_id FROM {marks} SEMI JOIN fresh USING (tenant_id) SEMI JOIN old USING (together)"
                 " ORDER BY tenant_id",
-                [list(tenants), stage],
+                [list(tenants)],
             )
         ]
         yield due
@@ -71,11 +72,10 @@ def unconcluded(db: Db, stage: str, tenants: Sequence[str], basis: Basis, also: 
 
 def _keep(db: Db, stage: str, marks: str, tenants: Sequence[str]) -> None:
     with db.transaction():
-        db.execute("DELETE FROM work.concluded WHERE stage = ? AND list_contains(?, tenant_id)", [stage, list(tenants)])
+        db.execute(f"DELETE FROM work.concluded_{stage} WHERE list_contains(?, tenant_id)", [list(tenants)])
         db.execute(
-            "INSERT INTO work.concluded BY NAME"
-            f" SELECT ? AS stage, tenant_id, mark FROM {marks} WHERE list_contains(?, tenant_id)",
-            [stage, list(tenants)],
+            f"INSERT INTO work.concluded_{stage} SELECT tenant_id, mark FROM {marks} WHERE list_contains(?, tenant_id)",
+            [list(tenants)],
         )
 
 
@@ -87,7 +87,7 @@ def _take(db: Db, marks: str, basis: Basis, also: str) -> None:
     ]
     parts += [
         f"SELECT m.tenant_id, o.h FROM matched m"
-        f" JOIN (SELECT organization_id, {_sum(db, table, basis)} AS h FROM {_quoted(table)} GROUP BY ALL) o"
+        f" JOIN (SELECT {_owned(db, table)}, {_sum(db, table, basis, 'r')} AS h {_from(db, table)} GROUP BY ALL) o"
         " USING (organization_id)"
         for table in basis.organization
     ]
@@ -115,8 +115,19 @@ def _take(db: Db, marks: str, basis: Basis, also: str) -> None:
     )
 
 
-def _sum(db: Db, table: str, basis: Basis) -> str:
-    return f"sum({_hash(db, table, basis)})"
+def _owned(db: Db, table: str) -> str:
+    return "r.organization_id" if "organization_id" in _columns(db, table) else "c.organization_id"
+
+
+def _from(db: Db, table: str) -> str:
+    """The rows `r` of an organization's table; those that name only their contact, with the contact `c`."""
+    if "organization_id" in _columns(db, table):
+        return f"FROM {_quoted(table)} r"
+    return f"FROM {_quoted(table)} r JOIN itglue.contacts c ON c.contact_id = r.contact_id"
+
+
+def _sum(db: Db, table: str, basis: Basis, alias: str = "") -> str:
+    return f"sum({_hash(db, table, basis, alias)})"
 
 
 def _hash(db: Db, table: str, basis: Basis, alias: str = "") -> str:

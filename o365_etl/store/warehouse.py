@@ -34,6 +34,8 @@ _SMALL = 32 * 1024 * 1024
 Parameters = Sequence[object] | Mapping[str, object]
 ArrowRows: TypeAlias = "pa.Table | pa.RecordBatchReader"
 
+# What is concluded about a tenant, in this order.
+STAGES = ("match_contacts", "hold_back", "compare", "history", "plan")
 _FIELDS = next(column.values for column in TABLES["compare.contacts"].columns if column.name == "field")
 # Tables of the warehouse that are not published, and tables of the contract that are views of them here; the file
 # with the view's SQL beside it. The published copy has a table of each.
@@ -44,10 +46,10 @@ WORKING: Mapping[str, tuple[str, ...]] = {
     ),
     "work.tenant_locations": ("tenant_id", "location_id", "is_open"),
     # What of the landing zone stands in the tables: a source (`itglue`), a stream, what names its state; of tenants all
-    # streams together, in a table of its own because both sides may be loaded at once. And what was concluded of it.
+    # streams together. And what was concluded of it. Steps that may be at work at once have a table each.
     "work.loaded": ("source", "stream", "mark"),
     "work.loaded_tenants": ("tenant_id", "mark"),
-    "work.concluded": ("stage", "tenant_id", "mark"),
+    **{f"work.concluded_{stage}": ("tenant_id", "mark") for stage in STAGES},
     # Whom the audit held back.
     "work.held": ("tenant_id", "user_id", "candidates", "evidence"),
     # What is planned for each tenant's contacts, locations and assets, and what the brakes count of it.
@@ -187,9 +189,9 @@ class Db:
         """Run the one statement in `o365_etl/store/sql/{name}.sql`, with `$name` parameters; returns its rows."""
         return self.rows(sql_of(name), params or None)
 
-    def arrow_file(self, name: str) -> pa.Table:
-        """The result of the SELECT in `o365_etl/store/sql/{name}.sql` as an Arrow table."""
-        return self.arrow(sql_of(name))
+    def arrow_file(self, name: str, **params: object) -> pa.Table:
+        """The result of the SELECT in `o365_etl/store/sql/{name}.sql`, with `$name` parameters, as an Arrow table."""
+        return self.arrow(sql_of(name), params or None)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

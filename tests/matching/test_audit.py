@@ -676,7 +676,7 @@ def test_who_is_held_back(
 def test_organizations_come_one_at_a_time_with_all_who_share_a_number(
     db: Db, fill: Fill, monkeypatch: pytest.MonkeyPatch, users_per_portion: int
 ) -> None:
-    """Users of one organization's tenants come together; who has a contact comes for his phone only."""
+    """Users of one organization's tenants come together; who has a contact comes for the number of a new user only."""
     monkeypatch.setattr(store, "USERS_PER_PORTION", users_per_portion)
     fill(
         {
@@ -693,9 +693,9 @@ def test_organizations_come_one_at_a_time_with_all_who_share_a_number(
             ],
             "m365.users": [
                 *BOB,
-                user_row("bob", "Bob", "Smith", tenant="s"),
+                user_row("bob", "Bob", "Smith", tenant="s", business_phone="(555) 2156"),
                 user_row("eve", "Eve", "Dahl", business_phone="5552156", mobile_phone="5552157"),
-                user_row("mute", "Al", "Ost"),
+                user_row("mute", "Al", "Ost", business_phone="5552159"),
                 user_row("cy", "Cy", "Eek", tenant="r"),
                 user_row("di", "Di", "Falk", tenant="q"),
                 user_row("flo", "Flo", "Gran", tenant="p"),
@@ -713,7 +713,7 @@ def test_organizations_come_one_at_a_time_with_all_who_share_a_number(
             ],
             "itglue.contact_phones": [
                 {"contact_id": contact_id, "number": number}
-                for contact_id, number in (("2", "5552157"), ("2", "5552156"), ("5", "5552158"))
+                for contact_id, number in (("2", "5552157"), ("2", "5552156"), ("3", "5552159"), ("5", "5552156"))
             ],
         }
     )
@@ -723,7 +723,7 @@ def test_organizations_come_one_at_a_time_with_all_who_share_a_number(
     assert (len(users), len(contacts)) == (3, 2)
     assert {(row["tenant_id"], row["user_id"]): (row["is_new"], row["phones"], row["addresses"]) for row in users} == {
         ("t", "bob"): (True, [], ["a@x.example", "b@x.example"]),
-        ("s", "bob"): (True, [], []),
+        ("s", "bob"): (True, ["(555) 2156"], []),
         ("t", "eve"): (False, ["5552156", "5552157"], []),
     }
     assert {row["contact_id"]: (row["is_free"], row["phones"]) for row in contacts} == {

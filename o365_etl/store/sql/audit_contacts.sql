@@ -1,6 +1,6 @@
--- The contacts of the new users' organizations: those that nobody has, and whichever else has a phone, to show which
--- number is a switchboard's.
--- Needs: audit_new.
+-- The contacts of the new users' organizations: those that nobody has, and whichever else has one of the new users' phone
+-- numbers, to show which is a switchboard's.
+-- Needs: audit_new, audit_numbers(organization_id, number), digits(). Parameter: national.
 WITH people AS MATERIALIZED (
     SELECT
         c.*,
@@ -9,9 +9,11 @@ WITH people AS MATERIALIZED (
     WHERE c.organization_id IN (SELECT organization_id FROM audit_new)
 ),
 phones AS (
-    SELECT contact_id, list(number ORDER BY number) AS phones
-    FROM itglue.contact_phones
-    SEMI JOIN people USING (contact_id)
+    SELECT
+        contact_id,
+        list(number ORDER BY number) AS phones,
+        bool_or((organization_id, right(digits(number), $national)) IN (FROM audit_numbers)) AS is_asked
+    FROM itglue.contact_phones JOIN people USING (contact_id)
     GROUP BY contact_id
 ),
 addresses AS (
@@ -32,4 +34,4 @@ SELECT
 FROM people p
 LEFT JOIN phones n USING (contact_id)
 LEFT JOIN addresses a USING (contact_id)
-WHERE p.is_free OR n.phones IS NOT NULL
+WHERE p.is_free OR n.is_asked

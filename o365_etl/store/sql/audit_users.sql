@@ -1,5 +1,6 @@
--- The new users, and whoever else of the same organizations has a phone: he shows which number is a switchboard's.
--- Needs: audit_new.
+-- The new users, and whoever else of the same organizations has one of their phone numbers: he shows which is a
+-- switchboard's.
+-- Needs: audit_new, audit_numbers(organization_id, number), digits(). Parameter: national.
 WITH people AS MATERIALIZED (
     SELECT m.tenant_id, m.user_id, m.organization_id, n.user_id IS NOT NULL AS is_new
     FROM "match".contacts m
@@ -26,4 +27,6 @@ SELECT
 FROM people p
 JOIN m365.users u ON u.tenant_id = p.tenant_id AND u.user_id = p.user_id
 LEFT JOIN addresses a ON a.tenant_id = p.tenant_id AND a.user_id = p.user_id
-WHERE p.is_new OR u.business_phone IS NOT NULL OR u.mobile_phone IS NOT NULL
+WHERE p.is_new
+  OR (p.organization_id, right(digits(u.business_phone), $national)) IN (FROM audit_numbers)
+  OR (p.organization_id, right(digits(u.mobile_phone), $national)) IN (FROM audit_numbers)
