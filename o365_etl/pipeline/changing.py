@@ -145,7 +145,7 @@ class _Planner:
                 give_back()
                 for changes in (self._contacts(), self._locations(), self._license_assets(), self._user_assets()):
                     self._add(changes, tallies, stands=True)
-            store.keep_tallies(db, {tenant_id: tally.to_json() for tenant_id, tally in tallies.items()})
+            store.keep(db, {tenant_id: tally.to_json() for tenant_id, tally in tallies.items()})
 
     def _add(self, changes: Iterable[Change], tallies: dict[str, Tally], *, stands: bool = False) -> None:
         for portion in _portions(changes):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 
 import msgspec
@@ -109,53 +108,25 @@ def _load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalog
     held = 0
     loaded = dict(db.rows("SELECT tenant_id, mark FROM work.loaded_tenants"))
     names = _names(catalogue)
-    with _Writing(db) as writing:
-        for done, result in enumerate(results, start=1):
-            if result.tenant_id is None or not any(receipt.certified for receipt in result.receipts):
-                continue
-            certified = _certified(workspace, result.tenant_id)
-            context = _context(workspace, result, certified, catalogue)
-            mark = _mark(certified, context, names)
-            if loaded.get(result.tenant_id) == mark:
-                unchanged[result.tenant_id] = context.as_of
-                continue
-            marks[result.tenant_id] = mark
-            for name, frame in _frames(workspace, result.tenant_id, certified, context).items():
-                batch.setdefault(name, []).append((result.tenant_id, frame))
-                held += frame.num_rows
-            if held >= LOAD_BATCH_ROWS:
-                writing.begin(batch, marks)
-                batch, marks, held = {}, {}, 0
-            progress.tell("tenants loaded", done, len(results))
-        writing.begin(batch, marks)
-        writing.wait()
+    for done, result in enumerate(results, start=1):
+        if result.tenant_id is None or not any(receipt.certified for receipt in result.receipts):
+            continue
+        certified = _certified(workspace, result.tenant_id)
+        context = _context(workspace, result, certified, catalogue)
+        mark = _mark(certified, context, names)
+        if loaded.get(result.tenant_id) == mark:
+            unchanged[result.tenant_id] = context.as_of
+            continue
+        marks[result.tenant_id] = mark
+        for name, frame in _frames(workspace, result.tenant_id, certified, context).items():
+            batch.setdefault(name, []).append((result.tenant_id, frame))
+            held += frame.num_rows
+        if held >= LOAD_BATCH_ROWS:
+            _write(db, batch, marks)
+            batch, marks, held = {}, {}, 0
+        progress.tell("tenants loaded", done, len(results))
+    _write(db, batch, marks)
     _as_of(db, unchanged)
-
-
-class _Writing:
-    """Writes one batch while the next one is made: DuckDB works beside Python."""
-
-    def __init__(self, db: Db) -> None:
-        self._db = db
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
-        self._before: Future[None] | None = None
-
-    def __enter__(self) -> _Writing:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.shutdown()
-
-    def begin(self, batch: Batch, marks: Mapping[str, str]) -> None:
-        """Begin to write a batch, once the one before is there. Raises what stood in that one's way."""
-        self.wait()
-        self._before = self._thread.submit(_write, self._db, batch, marks)
-
-    def wait(self) -> None:
-        """Wait until everything is there. Raises what stood in its way."""
-        before, self._before = self._before, None
-        if before is not None:
-            before.result()
 
 
 def _certified(workspace: Workspace, tenant_id: str) -> dict[str, Receipt]:

@@ -23,7 +23,10 @@ USERS_PER_PORTION = 50_000
 ROWS_AT_ONCE = 5_000
 CHANGES = "sync.changes"
 _TALLIES = pa.schema([("tenant_id", pa.string()), ("tally", pa.string())])
-_WORKING = ("plan_tenants", "fresh", "batch", "user_links", "left_users", "new_contacts", "owners", "found")
+_WORKING = (
+    *("plan_tenants", "fresh", "batch", "user_links", "left_users", "new_contacts", "owners", "found"),
+    "planned_now",
+)
 # What this run collected, and of what stands from earlier runs what still counts.
 _COLLECTED = (
     f"(SELECT * FROM collected UNION ALL BY NAME"
@@ -76,12 +79,11 @@ def planned_tenants(db: Db) -> list[Row]:
 
 
 def portions(db: Db, tenants: Sequence[str]) -> Iterator[int]:
-    """Go through the tenants portion by portion; the queries below answer for the current one. What was planned for
-    them so far is forgotten.
+    """Go through the tenants portion by portion; the queries below answer for the current one. What is planned for them
+    is collected until `keep`.
     """
     db.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(tenants)])
-    for table in ("work.planned", "work.tallies"):
-        db.execute(f"DELETE FROM {table} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
+    db.execute("CREATE OR REPLACE TEMP TABLE planned_now AS SELECT * FROM work.planned LIMIT 0")
     yield from tenant_batches(db, USERS_PER_PORTION)
 
 
@@ -144,20 +146,28 @@ def begin(db: Db) -> None:
 
 def append(db: Db, rows: Sequence[Row], *, stands: bool = False) -> None:
     """Collect changes, in the columns of `sync.changes`; the state is that of those that are not to be written. With
-    `stands` they count in later runs too, until their tenant is planned for anew.
+    `stands` they are for `keep`.
     """
     if rows:
         names = WORKING["work.planned"]
         table = pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names})
         with db.registered(incoming=table):
-            db.execute(f"INSERT INTO {'work.planned' if stands else 'collected'} BY NAME SELECT * FROM incoming")
+            db.execute(f"INSERT INTO {'planned_now' if stands else 'collected'} BY NAME SELECT * FROM incoming")
 
 
-def keep_tallies(db: Db, tallies: Mapping[str, str]) -> None:
-    """Keep what the brakes count of the changes that stand: tenant → text."""
+def keep(db: Db, tallies: Mapping[str, str]) -> None:
+    """Put what was collected in the portions in the place of what was planned for their tenants before, with what the
+    brakes count of it (tenant → text): it counts in later runs too, until a tenant is planned for anew.
+
+    At once: what is appended to a table bit by bit stays in DuckDB's memory, what waits in a temporary one need not.
+    """
     table = pa.table({"tenant_id": list(tallies), "tally": list(tallies.values())}, schema=_TALLIES)
-    with db.registered(incoming=table):
+    with db.transaction(), db.registered(incoming=table):
+        for name in ("work.planned", "work.tallies"):
+            db.execute(f"DELETE FROM {name} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
+        db.execute("INSERT INTO work.planned BY NAME FROM planned_now")
         db.execute("INSERT INTO work.tallies BY NAME SELECT * FROM incoming")
+    db.execute("DROP TABLE temp.planned_now")
 
 
 def tallies(db: Db) -> dict[str, str]:
