@@ -18,7 +18,10 @@ from o365_etl.simulator import Estate, FaultPlan, SimContact, SimEmail, SimOrgan
 from o365_etl.store.lake import Lake
 from o365_etl.tables import TABLES
 from tests.conftest import World
+from tests.lake import needs_a_lake
 from tests.postgres import PASSWORD, PostgresServer, postgres_server
+
+pytestmark = needs_a_lake
 
 ELSEWHERE = """
 [state]

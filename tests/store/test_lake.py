@@ -22,7 +22,10 @@ from o365_etl.store.extensions import load_extensions
 from o365_etl.store.lake import Lake
 from o365_etl.store.warehouse import Db
 from o365_etl.tables import TABLES
+from tests.lake import needs_a_lake
 from tests.postgres import PASSWORD, PostgresServer, postgres_server
+
+pytestmark = needs_a_lake
 
 
 @pytest.fixture(scope="module")
