@@ -6,7 +6,9 @@ What does not live here: the crawl itself (`crawling`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
 
 from o365_etl.errors import O365EtlError, ProtocolError
 from o365_etl.itglue.changes import CHANGING, SOURCE, changes_of, whole_of
@@ -140,18 +142,12 @@ def _replace(workspace: Workspace, db: Db, stream: str, mark: str) -> None:
     """
     staged = _staged(db, stream)
     for frames in itglue_frames(stream, _pages(workspace, stream, stream)):
-        for name, frame in frames.items():
-            with db.registered(incoming=frame):
-                db.execute(f"INSERT INTO {staged[name]} BY NAME FROM incoming")
+        _stage(db, staged, frames)
     with db.transaction():
         for name, temporary in staged.items():
             db.execute(f"DELETE FROM {name}")
             db.execute(f"INSERT INTO {name} BY NAME FROM {temporary}")
-        db.execute(
-            "DELETE FROM work.loaded WHERE source = ? AND list_contains(?, stream)",
-            [SOURCE, [stream, changes_of(stream)]],
-        )
-        db.execute("INSERT INTO work.loaded VALUES (?, ?, ?)", [SOURCE, stream, mark])
+        _note(db, stream, mark, instead_of=[stream, changes_of(stream)])
     _drop(db, staged)
 
 
@@ -165,15 +161,12 @@ def _lay_over(workspace: Workspace, db: Db, changes: Receipt, mark: str) -> None
         with db.registered(changed=frames[main].select([key])):
             for temporary in staged.values():
                 db.execute(f"DELETE FROM {temporary} WHERE {key} IN (SELECT {key} FROM changed)")
-        for name, frame in frames.items():
-            with db.registered(incoming=frame):
-                db.execute(f"INSERT INTO {staged[name]} BY NAME FROM incoming")
+        _stage(db, staged, frames)
     with db.transaction():
         for name, temporary in staged.items():
             db.execute(f"DELETE FROM {name} WHERE {key} IN (SELECT {key} FROM {staged[main]})")
             db.execute(f"INSERT INTO {name} BY NAME FROM {temporary}")
-        db.execute("DELETE FROM work.loaded WHERE source = ? AND stream = ?", [SOURCE, changes.stream])
-        db.execute("INSERT INTO work.loaded VALUES (?, ?, ?)", [SOURCE, changes.stream, mark])
+        _note(db, changes.stream, mark, instead_of=[changes.stream])
     _drop(db, staged)
 
 
@@ -183,6 +176,17 @@ def _staged(db: Db, stream: str) -> dict[str, str]:
     for name, temporary in staged.items():
         db.execute(f"CREATE OR REPLACE TEMP TABLE {temporary} AS FROM {name} LIMIT 0")
     return staged
+
+
+def _stage(db: Db, staged: Mapping[str, str], frames: Mapping[str, pa.Table]) -> None:
+    for name, frame in frames.items():
+        with db.registered(incoming=frame):
+            db.execute(f"INSERT INTO {staged[name]} BY NAME FROM incoming")
+
+
+def _note(db: Db, stream: str, mark: str, *, instead_of: Sequence[str]) -> None:
+    db.execute("DELETE FROM work.loaded WHERE source = ? AND list_contains(?, stream)", [SOURCE, list(instead_of)])
+    db.execute("INSERT INTO work.loaded VALUES (?, ?, ?)", [SOURCE, stream, mark])
 
 
 def _drop(db: Db, staged: dict[str, str]) -> None:

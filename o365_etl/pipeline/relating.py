@@ -27,6 +27,7 @@ OPTIONAL = ("locations", "license_assets")
 COMPARED = ("compare.organizations", "compare.contacts", "compare.licenses")
 
 
+_SIGNED_IN = ("last_sign_in_at",)
 _WAY = ("rule", "evidence", "candidates")
 # What each conclusion about a tenant rests on. When somebody signed in last is in none of them.
 OF_MATCHES = Basis(
@@ -34,14 +35,14 @@ OF_MATCHES = Basis(
     organization=("itglue.contacts", "itglue.contact_emails", "itglue.contact_phones"),
     pointing=("user_links", "user_decisions"),
     without={
-        "m365.users": ("last_sign_in_at",),
+        "m365.users": _SIGNED_IN,
         "match.organizations": ("tenant_name", "organization_name", "rule", "evidence", "decided_by", "decided_at"),
     },
 )
 OF_HOLDING = Basis(
     tenant=("m365.users", "m365.user_addresses", "match.contacts", "first_applied", "user_decisions"),
     organization=("itglue.contacts", "itglue.contact_emails", "itglue.contact_phones"),
-    without={"m365.users": ("last_sign_in_at",), "match.contacts": _WAY},
+    without={"m365.users": _SIGNED_IN, "match.contacts": _WAY},
 )
 OF_COMPARISONS = Basis(
     tenant=(
@@ -52,16 +53,9 @@ OF_COMPARISONS = Basis(
         *("itglue.organizations", "itglue.locations", "itglue.license_assets", "itglue.contacts"),
         *("itglue.contact_emails", "itglue.contact_phones"),
     ),
-    without={"m365.users": ("last_sign_in_at",), "match.organizations": _WAY, "match.contacts": _WAY},
+    without={"m365.users": _SIGNED_IN, "match.organizations": _WAY, "match.contacts": _WAY},
 )
-OF_VERSIONS = Basis(
-    tenant=("m365.users", "m365.license_assignments", "match.organizations", "match.contacts"),
-    without={
-        "m365.users": ("last_sign_in_at",),
-        "match.organizations": ("rule", "evidence"),
-        "match.contacts": ("rule", "evidence"),
-    },
-)
+OF_VERSIONS = Basis(tenant=tuple(HISTORY.values()), without=dict.fromkeys(HISTORY.values(), tuple(history.RESTLESS)))
 
 
 @dataclass(frozen=True)
