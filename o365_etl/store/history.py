@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from o365_etl.store.warehouse import Db
+from o365_etl.store.warehouse import Db, quoted
 from o365_etl.tables import HISTORY, TABLES
 
 # Columns that change by themselves: alone they make no new version. A match that a rule found becomes a link.
@@ -28,25 +28,19 @@ def write_history(db: Db, now: datetime, tenants: Sequence[str]) -> dict[str, in
 
 def _close(history: str, table: str) -> str:
     return (
-        f"UPDATE {_quoted(history)} AS h SET valid_to = ?"
+        f"UPDATE {quoted(history)} AS h SET valid_to = ?"
         " WHERE h.valid_to IS NULL AND h.tenant_id IN (SELECT unnest(?::VARCHAR[]))"
-        f" AND NOT EXISTS (FROM {_quoted(table)} c WHERE {_same_key(table)} AND {_content('c', table)} = "
+        f" AND NOT EXISTS (FROM {quoted(table)} c WHERE {_same_key(table)} AND {_content('c', table)} = "
         f"{_content('h', table)})"
     )
 
 
 def _open(history: str, table: str) -> str:
     return (
-        f"INSERT INTO {_quoted(history)} BY NAME SELECT c.*, ?::TIMESTAMPTZ AS valid_from FROM {_quoted(table)} c"
+        f"INSERT INTO {quoted(history)} BY NAME SELECT c.*, ?::TIMESTAMPTZ AS valid_from FROM {quoted(table)} c"
         " WHERE c.tenant_id IN (SELECT unnest(?::VARCHAR[]))"
-        f" AND NOT EXISTS (FROM {_quoted(history)} h WHERE h.valid_to IS NULL AND {_same_key(table)})"
+        f" AND NOT EXISTS (FROM {quoted(history)} h WHERE h.valid_to IS NULL AND {_same_key(table)})"
     )
-
-
-def _quoted(name: str) -> str:
-    # `match` is a word of the language in newer DuckDB.
-    schema, table = name.split(".")
-    return f'"{schema}"."{table}"'
 
 
 def _same_key(table: str) -> str:

@@ -18,7 +18,7 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from o365_etl.store.warehouse import Db
+from o365_etl.store.warehouse import Db, quoted
 from o365_etl.tables import TABLES
 
 # Columns that move with every read and say nothing about it.
@@ -81,9 +81,9 @@ def _keep(db: Db, stage: str, marks: str, tenants: Sequence[str]) -> None:
 
 def _take(db: Db, marks: str, basis: Basis, also: str) -> None:
     """Fill the temporary table `marks`: tenant_id, together (the same for tenants that share an organization), mark."""
-    account = [db.scalar(f"SELECT {_sum(db, table, basis)} FROM {_quoted(table)}") for table in basis.account]
+    account = [db.scalar(f"SELECT {_sum(db, table, basis)} FROM {quoted(table)}") for table in basis.account]
     parts = [
-        f"SELECT tenant_id, {_sum(db, table, basis)} AS h FROM {_quoted(table)} GROUP BY ALL" for table in basis.tenant
+        f"SELECT tenant_id, {_sum(db, table, basis)} AS h FROM {quoted(table)} GROUP BY ALL" for table in basis.tenant
     ]
     parts += [
         f"SELECT m.tenant_id, o.h FROM matched m"
@@ -94,7 +94,7 @@ def _take(db: Db, marks: str, basis: Basis, also: str) -> None:
     for table in basis.pointing:
         pointing = (
             f"SELECT p.tenant_id, c.organization_id, {_hash(db, table, basis, 'p')} + hash(c.organization_id) AS h"
-            f" FROM {_quoted(table)} p LEFT JOIN itglue.contacts c USING (contact_id)"
+            f" FROM {quoted(table)} p LEFT JOIN itglue.contacts c USING (contact_id)"
         )
         parts.append(f"SELECT tenant_id, sum(h) AS h FROM ({pointing}) GROUP BY ALL")
         # Its own tenants' were counted already; what counts twice changes twice.
@@ -122,8 +122,8 @@ def _owned(db: Db, table: str) -> str:
 def _from(db: Db, table: str) -> str:
     """The rows `r` of an organization's table; those that name only their contact, with the contact `c`."""
     if "organization_id" in _columns(db, table):
-        return f"FROM {_quoted(table)} r"
-    return f"FROM {_quoted(table)} r JOIN itglue.contacts c ON c.contact_id = r.contact_id"
+        return f"FROM {quoted(table)} r"
+    return f"FROM {quoted(table)} r JOIN itglue.contacts c ON c.contact_id = r.contact_id"
 
 
 def _sum(db: Db, table: str, basis: Basis, alias: str = "") -> str:
@@ -140,12 +140,7 @@ def _hash(db: Db, table: str, basis: Basis, alias: str = "") -> str:
 def _columns(db: Db, table: str) -> Sequence[str]:
     if table in TABLES:
         return TABLES[table].column_names
-    return [str(row[0]) for row in db.rows(f"DESCRIBE {_quoted(table)}")]
-
-
-def _quoted(table: str) -> str:
-    # `match` is a word of the language in newer DuckDB.
-    return ".".join(f'"{part}"' for part in table.split("."))
+    return [str(row[0]) for row in db.rows(f"DESCRIBE {quoted(table)}")]
 
 
 @cache

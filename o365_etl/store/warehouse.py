@@ -259,6 +259,11 @@ class Db:
             self._connection.create_function(name, over_column, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
 
 
+def quoted(table: str) -> str:
+    """The name of a table as SQL takes it in every version: `match` is a word of the language in newer DuckDB."""
+    return ".".join(f'"{part}"' for part in table.split("."))
+
+
 def sql_of(name: str) -> str:
     """The statement in `o365_etl/store/sql/{name}.sql`."""
     return resources.files("o365_etl.store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
