@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from assets.resources import holding
 from o365_etl.config import Settings
 from o365_etl.pipeline import progress
 from o365_etl.pipeline.workspace import Workspace
+from o365_etl.store.meanwhile import meanwhile
 
 LOST_AFTER_SECONDS = 60
 _RENEW_SECONDS = 10
@@ -137,25 +138,17 @@ class Step(celery.Task):  # type: ignore[misc]  # celery has no types
         with self._renewing():
             return super().__call__(*args, **kwargs)
 
-    @contextlib.contextmanager
-    def _renewing(self) -> Iterator[None]:
+    def _renewing(self) -> AbstractContextManager[None]:
         """Renew the message for the block, so that it is not given out to another worker."""
         tag = self.request.properties["delivery_tag"]
-        ended = threading.Event()
 
-        def renew() -> None:
-            while not ended.wait(_RENEW_SECONDS):
-                # A broker that is away gives nothing out either.
-                with contextlib.suppress(RedisError):
-                    self.backend.client.zadd(_GIVEN_OUT, {tag: time.time()}, xx=True)
+        def renew() -> bool:
+            # A broker that is away gives nothing out either.
+            with contextlib.suppress(RedisError):
+                self.backend.client.zadd(_GIVEN_OUT, {tag: time.time()}, xx=True)
+            return True
 
-        thread = threading.Thread(target=renew, name="message", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return meanwhile("message", _RENEW_SECONDS, renew)
 
 
 def _has_ended(packed: Any) -> bool:

@@ -18,6 +18,7 @@ from o365_etl.itglue import LICENSE_ASSET_TYPE, USER_ASSET_TYPE
 from o365_etl.pipeline import progress
 from o365_etl.pipeline.documentation import is_known
 from o365_etl.pipeline.memory import give_back
+from o365_etl.pipeline.relating import HOW_FOUND
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import plan as store
 from o365_etl.store.marks import Basis, unconcluded
@@ -41,7 +42,7 @@ OF_PLANS = Basis(
     ),
     organization=("itglue.contacts", "itglue.contact_emails", "itglue.license_assets", "itglue.user_assets"),
     account=("itglue.asset_types", "itglue.countries", "itglue.regions"),
-    without={"match.contacts": ("rule", "evidence", "candidates")},
+    without={"match.contacts": HOW_FOUND},
 )
 
 

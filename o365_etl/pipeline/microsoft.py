@@ -130,8 +130,8 @@ def _load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalog
 
 
 def _certified(workspace: Workspace, tenant_id: str) -> dict[str, Receipt]:
-    """The receipts in force, by stream."""
-    streams = (*CORE_STREAMS, "mailboxes", "sign_ins")
+    """The receipts in force, by stream; those of the users as `users_in_force` puts them together."""
+    streams = (*(stream for stream in CORE_STREAMS if stream != "users"), "mailboxes", "sign_ins")
     receipts = {stream: workspace.landing.receipt(tenant_id, stream) for stream in streams}
     certified = {stream: receipt for stream, receipt in receipts.items() if receipt is not None}
     return certified | users_in_force(workspace.landing, tenant_id)
@@ -164,8 +164,7 @@ def _names(catalogue: Catalogue) -> str:
 def _mark(certified: Mapping[str, Receipt], context: TenantContext, names: str) -> str:
     """The same for answers that say the same and are read the same way: what is loaded of them is there already."""
     digests = {stream: receipt.digest or receipt.read_id for stream, receipt in certified.items()}
-    fixed = msgspec.structs.replace(context, as_of=None, catalogue=Catalogue({}))
-    ways = {name: getattr(fixed, name) for name in fixed.__struct_fields__ if name != "catalogue"}
+    ways = {name: getattr(context, name) for name in context.__struct_fields__ if name not in ("as_of", "catalogue")}
     is_complete = context.as_of is not None
     return hashlib.sha256(repr([own_text(), names, digests, ways, is_complete]).encode()).hexdigest()
 

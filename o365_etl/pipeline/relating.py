@@ -28,7 +28,8 @@ COMPARED = ("compare.organizations", "compare.contacts", "compare.licenses")
 
 
 _SIGNED_IN = ("last_sign_in_at",)
-_WAY = ("rule", "evidence", "candidates")
+# How a match was found says nothing about who is matched.
+HOW_FOUND = ("rule", "evidence", "candidates")
 # What each conclusion about a tenant rests on. When somebody signed in last is in none of them.
 OF_MATCHES = Basis(
     tenant=("m365.users", "m365.user_addresses", "match.organizations", "first_applied"),
@@ -42,7 +43,7 @@ OF_MATCHES = Basis(
 OF_HOLDING = Basis(
     tenant=("m365.users", "m365.user_addresses", "match.contacts", "first_applied", "user_decisions"),
     organization=("itglue.contacts", "itglue.contact_emails", "itglue.contact_phones"),
-    without={"m365.users": _SIGNED_IN, "match.contacts": _WAY},
+    without={"m365.users": _SIGNED_IN, "match.contacts": HOW_FOUND},
 )
 OF_COMPARISONS = Basis(
     tenant=(
@@ -53,7 +54,7 @@ OF_COMPARISONS = Basis(
         *("itglue.organizations", "itglue.locations", "itglue.license_assets", "itglue.contacts"),
         *("itglue.contact_emails", "itglue.contact_phones"),
     ),
-    without={"m365.users": _SIGNED_IN, "match.organizations": _WAY, "match.contacts": _WAY},
+    without={"m365.users": _SIGNED_IN, "match.organizations": HOW_FOUND, "match.contacts": HOW_FOUND},
 )
 OF_VERSIONS = Basis(tenant=tuple(HISTORY.values()), without=dict.fromkeys(HISTORY.values(), tuple(history.RESTLESS)))
 

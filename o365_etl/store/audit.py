@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from o365_etl.normalise import NATIONAL_DIGITS
-from o365_etl.store.relate import tenant_batches
+from o365_etl.store.relate import name_tenants, tenant_batches
 from o365_etl.store.warehouse import WORKING, Db
 
 Row = dict[str, Any]
@@ -84,10 +84,7 @@ def candidates(
         with db.registered(incoming_decided=decided, incoming_applied=applied):
             db.execute("CREATE OR REPLACE TEMP TABLE audit_applied AS SELECT * FROM incoming_applied")
             db.execute("CREATE OR REPLACE TEMP TABLE audit_decided AS SELECT * FROM incoming_decided")
-        db.execute(
-            "CREATE OR REPLACE TEMP TABLE fresh AS SELECT unnest(?::VARCHAR[]) AS tenant_id",
-            [sorted(set(tenant_ids))],
-        )
+        name_tenants(db, "fresh", sorted(set(tenant_ids)))
         db.run_file("digits")
         for _ in tenant_batches(db, USERS_PER_PORTION):
             db.run_file("audit_new")

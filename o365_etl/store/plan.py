@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from o365_etl.store.relate import UserDecision, decision_table, place_table, tenant_batches
+from o365_etl.store.relate import UserDecision, known_people, name_tenants, place_table, tenant_batches
 from o365_etl.store.warehouse import WORKING, ArrowRows, Db, sql_of
 from o365_etl.tables import BRAKE_MARK
 
@@ -24,7 +24,7 @@ ROWS_AT_ONCE = 5_000
 CHANGES = "sync.changes"
 _TALLIES = pa.schema([("tenant_id", pa.string()), ("tally", pa.string())])
 _WORKING = (
-    *("plan_tenants", "fresh", "batch", "user_links", "left_users", "new_contacts", "owners", "found"),
+    *("plan_tenants", "fresh", "batch", "left_users", "new_contacts", "owners", "found"),
     "planned_now",
 )
 # What this run collected, and of what stands from earlier runs what still counts.
@@ -53,15 +53,16 @@ def planning(
     frames = {
         "licensed_connections": _column("connection", licensed_connections),
         "pending": _column("tenant_id", pending),
-        "user_decisions": decision_table(user_decisions),
         "places": place_table(places),
     }
     try:
-        with db.registered(**frames, incoming_links=links, incoming_owners=pa.Table.from_pylist([dict(owners)])):
+        with (
+            known_people(db, user_decisions, links),
+            db.registered(**frames, incoming_owners=pa.Table.from_pylist([dict(owners)])),
+        ):
             for macro in ("comparable", "as_html", "as_size"):
                 db.run_file(macro)
             db.run_file("plan_tenants")
-            db.execute("CREATE OR REPLACE TEMP TABLE user_links AS SELECT * FROM incoming_links")
             db.execute("CREATE OR REPLACE TEMP TABLE owners AS SELECT * FROM incoming_owners")
             db.execute("CREATE OR REPLACE TEMP TABLE new_contacts (tenant_id VARCHAR, user_id VARCHAR)")
             db.execute("CREATE OR REPLACE TEMP TABLE standing AS SELECT tenant_id FROM plan_tenants")
@@ -82,7 +83,7 @@ def portions(db: Db, tenants: Sequence[str]) -> Iterator[int]:
     """Go through the tenants portion by portion; the queries below answer for the current one. What is planned for them
     is collected until `keep`.
     """
-    db.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(tenants)])
+    name_tenants(db, "fresh", tenants)
     db.execute("CREATE OR REPLACE TEMP TABLE planned_now AS SELECT * FROM work.planned LIMIT 0")
     yield from tenant_batches(db, USERS_PER_PORTION)
 

@@ -115,10 +115,7 @@ def match_contacts(
     """
     with _fresh(db, fresh), _temporary(db, *_MATCHING):
         db.run_file("comparable")
-        db.execute(
-            "CREATE OR REPLACE TEMP TABLE certain AS SELECT unnest(?::VARCHAR[]) AS tenant_id",
-            [list(fresh if certain is None else certain)],
-        )
+        name_tenants(db, "certain", fresh if certain is None else certain)
         for step in ("match_decided", "match_linked", "match_taken"):
             db.run_file(step)
         db.execute("CREATE OR REPLACE TEMP TABLE settled (u BIGINT, rule VARCHAR, contact_id VARCHAR, seen VARCHAR)")
@@ -186,6 +183,11 @@ def _compare_contacts(db: Db) -> None:
         db.run_file("compare_contact_sides", first=first, last=first + COMPARED_PER_BATCH - 1)
 
 
+def name_tenants(db: Db, table: str, tenants: Sequence[str]) -> None:
+    """Make a temporary table of these tenants' ids."""
+    db.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(tenants)])
+
+
 def tenant_batches(db: Db, users_per_batch: int) -> Iterator[int]:
     """Fill the table `batch` with tenants of `fresh`, of so many users, until all have had their turn; yields the
     number of tenants in it. Tenants of one organization are never parted: they share its contacts.
@@ -204,7 +206,7 @@ def tenant_batches(db: Db, users_per_batch: int) -> Iterator[int]:
         batch += tenants
         users += count
         if users >= users_per_batch or number == len(groups):
-            db.execute("CREATE OR REPLACE TEMP TABLE batch AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [batch])
+            name_tenants(db, "batch", batch)
             yield len(batch)
             batch, users = [], 0
 
@@ -212,7 +214,7 @@ def tenant_batches(db: Db, users_per_batch: int) -> Iterator[int]:
 @contextmanager
 def _fresh(db: Db, fresh: Sequence[str]) -> Iterator[None]:
     with _temporary(db, "fresh", "batch"):
-        db.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(fresh)])
+        name_tenants(db, "fresh", fresh)
         yield
 
 

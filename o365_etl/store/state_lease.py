@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from o365_etl.errors import BusyError, O365EtlError
 from o365_etl.store import state_schema as schema
 from o365_etl.store.lock import Holder
+from o365_etl.store.meanwhile import meanwhile
 from o365_etl.store.state_database import Database
 
 # A database that is away for a while takes nobody's lease.
@@ -74,24 +75,19 @@ class Lease:
         """
         if not self.renew(run_id):
             raise _lost(run_id)
-        ended, is_lost = threading.Event(), threading.Event()
+        is_lost = threading.Event()
 
-        def renewing() -> None:
-            while not ended.wait(RENEW_SECONDS):
-                try:
-                    if not self.renew(run_id):
-                        is_lost.set()
-                        return
-                except (O365EtlError, sa.exc.SQLAlchemyError):
-                    pass  # the server is away: the next round tells, and the lease is longer than that
+        def renew() -> bool:
+            try:
+                if self.renew(run_id):
+                    return True
+            except (O365EtlError, sa.exc.SQLAlchemyError):
+                return True  # the server is away: the next round tells, and the lease is longer than that
+            is_lost.set()
+            return False
 
-        thread = threading.Thread(target=renewing, name="lease", daemon=True)
-        thread.start()
-        try:
+        with meanwhile("lease", RENEW_SECONDS, renew):
             yield
-        finally:
-            ended.set()
-            thread.join()
         if is_lost.is_set():
             raise _lost(run_id)
 
