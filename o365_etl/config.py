@@ -510,6 +510,15 @@ class Settings(_Section):
                 return self.selection.model_copy(update=candidate.selection.model_dump(exclude_none=True))
         return self.selection
 
+    def _elsewhere(self) -> dict[str, SecretRef]:
+        """What is kept or done on other machines, by the key that says where."""
+        places = {
+            "state.url": self.state.url,
+            "warehouse.catalog": self.warehouse.catalog,
+            "workers.broker": self.workers.broker,
+        }
+        return {key: place for key, place in places.items() if place is not None}
+
     def check_secrets(self) -> None:
         """Raise `ConfigError` for the first secret, certificate or CA bundle that cannot be read."""
         self.itglue.api_key.read("itglue.api_key")
@@ -522,9 +531,8 @@ class Settings(_Section):
                 connection.certificate.read(f"connections[{index}].certificate")
         for index, target in enumerate(self.alerts.targets):
             target.read(f"alerts.targets[{index}]")
-        for key, place in (("state.url", self.state.url), ("warehouse.catalog", self.warehouse.catalog)):
-            if place is not None:
-                place.read(key)
+        for key, place in self._elsewhere().items():
+            place.read(key)
         if self.ca_bundle is not None and not self.ca_bundle.is_file():
             raise ConfigError(
                 f"tls.ca_bundle: there is no file {self.ca_bundle}", remedy="Give the path of a PEM file."
@@ -587,8 +595,7 @@ def build_settings(raw: Mapping[str, Any], file: Path) -> Settings:
 
 
 def _secrets(settings: Settings) -> list[SecretRef]:
-    elsewhere = (settings.state.url, settings.warehouse.catalog, settings.workers.broker)
-    found = [settings.itglue.api_key, *settings.alerts.targets, *(ref for ref in elsewhere if ref is not None)]
+    found = [settings.itglue.api_key, *settings.alerts.targets, *settings._elsewhere().values()]
     for connection in settings.connections:
         found += [ref for ref in (connection.client_secret, connection.certificate) if ref is not None]
     return found

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from o365_etl.config import CLOUDS, SecretRef, Settings, dagster_home, load_settings
+from o365_etl.config import CLOUDS, SecretRef, Settings, build_settings, dagster_home, load_settings
 from o365_etl.errors import ConfigError
 
 GUID = "11111111-2222-3333-4444-555555555555"
@@ -222,3 +223,22 @@ def test_a_secret_in_the_keyring_is_read_by_its_service(tmp_path: Path) -> None:
         assert "keyring set other o365_etl" in caught.value.remedy
     finally:
         keyring.set_keyring(before)
+
+
+@pytest.mark.parametrize("key", ["state.url", "warehouse.catalog", "workers.broker"])
+def test_what_is_elsewhere_is_looked_for_before_a_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """The address of a database or a broker is a secret like the others: a missing one is said, by its key."""
+    places = {"state.url": "STATE", "warehouse.catalog": "CATALOG", "workers.broker": "BROKER"}
+    raw: dict[str, Any] = {"itglue": {"api_key": {"env": "GLUE"}}}
+    monkeypatch.setenv("GLUE", "key")
+    for place, variable in places.items():
+        section, name = place.split(".")
+        raw[section] = {name: {"env": variable}}
+        monkeypatch.setenv(variable, "address")
+    settings = build_settings(raw, tmp_path / "o365_etl.toml")
+    settings.check_secrets()
+    monkeypatch.delenv(places[key])
+    with pytest.raises(ConfigError, match=rf"{key}.*{places[key]}"):
+        settings.check_secrets()
