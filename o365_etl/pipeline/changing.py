@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from o365_etl.itglue import LICENSE_ASSET_TYPE, USER_ASSET_TYPE
@@ -20,12 +20,14 @@ from o365_etl.pipeline.documentation import is_known
 from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.relating import HOW_FOUND
 from o365_etl.pipeline.workspace import Workspace, now
+from o365_etl.slices import slice_of
 from o365_etl.store import plan as store
-from o365_etl.store.marks import Basis, unconcluded
+from o365_etl.store.marks import Basis, SliceBasis, unconcluded, unconcluded_slices
 from o365_etl.store.warehouse import Db
 from o365_etl.sync import assets, contacts, leavers, places
 from o365_etl.sync.brakes import Tally, pulled
 from o365_etl.sync.changes import SKIPPED, Change
+from o365_etl.tables import TABLES
 
 Row = Mapping[str, Any]
 # Changes in memory between two writes to the warehouse.
@@ -43,6 +45,30 @@ OF_PLANS = Basis(
     organization=("itglue.contacts", "itglue.contact_emails", "itglue.license_assets", "itglue.user_assets"),
     account=("itglue.asset_types", "itglue.countries", "itglue.regions"),
     without={"match.contacts": HOW_FOUND},
+)
+# Of that, what the changes of single users rest on, and those of the tenant's own records.
+OF_PEOPLE = SliceBasis(
+    users=(
+        *("m365.users", "m365.user_addresses", "m365.mailboxes", "m365.license_assignments", "match.contacts"),
+        *("work.contact_sides", "taken_addresses", "user_decisions", "itglue.user_assets"),
+    ),
+    contacts=("itglue.contacts",),
+    tenant=("plan_tenants",),
+    without={"match.contacts": HOW_FOUND},
+)
+OF_RECORDS = Basis(
+    tenant=(
+        *("plan_tenants", "m365.tenants", "m365.users", "m365.user_addresses", "m365.licenses"),
+        *("m365.license_assignments", "match.contacts", "compare.organizations", "work.tenant_locations", "places"),
+        "user_decisions",
+    ),
+    organization=("itglue.contact_emails", "itglue.license_assets"),
+    account=("itglue.asset_types", "itglue.countries", "itglue.regions"),
+    without={
+        "match.contacts": HOW_FOUND,
+        # Of users they say who there is.
+        "m365.users": tuple(set(TABLES["m365.users"].column_names) - {"tenant_id", "user_id", "in_scope"}),
+    },
 )
 
 
@@ -124,38 +150,51 @@ class _Planner:
             links=state.links.user_links(),
         ):
             tallies: dict[str, Tally] = defaultdict(Tally)
-            self._add(self._organizations(), tallies)
-            self._add(self._leavers(), tallies)
+            for change in self._add(self._organizations(), self._leavers()):
+                if change.tenant_id is not None:
+                    tallies[change.tenant_id].add(change)
             self._plan_tenants()
-            for tenant_id, text in store.tallies(db).items():
+            for tenant_id, text in store.tallies(db):
                 tallies[tenant_id].join(Tally.of_json(text))
             needed = {_ASSET_TYPES[resource] for resource in store.resources(db) & _ASSET_TYPES.keys()}
-            self._add((assets.create_type(name) for name in sorted(needed - self._types)), tallies)
+            for _ in self._add(assets.create_type(name) for name in sorted(needed - self._types)):
+                pass  # it is nobody's
             return tallies, store.linked_contacts(db)
 
     def _plan_tenants(self) -> None:
-        """What is planned tenant by tenant, where it is not what was planned before."""
+        """What is planned tenant by tenant and user by user, where it is not what was planned before."""
         db, documented = self._db, self._settings.documentation
         known = {name: self._knows(name) for name in ("locations", "asset_types", "license_assets", "user_assets")}
         # Numbers that move by themselves become due as time passes: once a day is often enough to look.
         also = f"{self._owners} {self._settings.fields.organization} {documented} {known} {self._at:%Y-%m-%d}"
         tenants = [tenant["tenant_id"] for tenant in store.planned_tenants(db)]
         with unconcluded(db, "plan", tenants, OF_PLANS, also) as due:
-            tallies: dict[str, Tally] = defaultdict(Tally)
-            for _ in store.portions(db, due):
-                give_back()
-                for changes in (self._contacts(), self._locations(), self._license_assets(), self._user_assets()):
-                    self._add(changes, tallies, stands=True)
-            store.keep(db, {tenant_id: tally.to_json() for tenant_id, tally in tallies.items()})
+            with unconcluded_slices(db, "plan_people", due, OF_PEOPLE, f"{also} {sorted(self._types)}") as slices:
+                self._plan_people(due, slices)
+            with unconcluded(db, "plan_records", due, OF_RECORDS, also) as left:
+                for _ in store.portions(db, left):
+                    give_back()
+                    store.find_new_contacts(db)
+                    for _ in self._add(self._locations(), self._license_assets(), stands=True):
+                        pass  # the brakes count contacts only
+                store.keep_records(db)
 
-    def _add(self, changes: Iterable[Change], tallies: dict[str, Tally], *, stands: bool = False) -> None:
-        for portion in _portions(changes):
-            for change in portion:
-                if change.tenant_id is not None:
-                    tallies[change.tenant_id].add(change)
+    def _plan_people(self, tenants: Sequence[str], slices: str) -> None:
+        tallies: dict[tuple[str, int], Tally] = defaultdict(Tally)
+        for _ in store.portions(self._db, tenants, slices):
+            give_back()
+            for change in self._add(self._contacts(), self._user_assets(), stands=True):
+                if change.tenant_id and change.subject_id and change.resource == "contact":
+                    tallies[change.tenant_id, slice_of(change.subject_id)].add(change)
+        store.keep_people(self._db, slices, {key: tally.to_json() for key, tally in tallies.items()})
+
+    def _add(self, *changes: Iterable[Change], stands: bool = False) -> Iterator[Change]:
+        """Have changes collected, portion by portion, and pass them on."""
+        for portion in _portions(chain(*changes)):
             store.append(self._db, [_row(change) for change in portion], stands=stands)
             self._planned += len(portion)
             progress.tell("changes planned", self._planned)
+            yield from portion
 
     def _organizations(self) -> Iterator[Change]:
         owner = self._settings.fields.organization.name

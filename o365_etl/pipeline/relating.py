@@ -17,9 +17,9 @@ from o365_etl.pipeline.documentation import is_known
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import history, relate
 from o365_etl.store.audit import hold_again, hold_back
-from o365_etl.store.marks import Basis, unconcluded
-from o365_etl.store.warehouse import STAGES, Db
-from o365_etl.tables import HISTORY
+from o365_etl.store.marks import Basis, SliceBasis, unconcluded, unconcluded_slices
+from o365_etl.store.warehouse import SLICED, STAGES, Db
+from o365_etl.tables import HISTORY, TABLES
 
 MATCHED = ("match.organizations", "match.organization_suggestions")
 # IT Glue streams that a key may be refused: what they would tell is then unknown, not empty.
@@ -56,7 +56,16 @@ OF_COMPARISONS = Basis(
     ),
     without={"m365.users": _SIGNED_IN, "match.organizations": HOW_FOUND, "match.contacts": HOW_FOUND},
 )
-OF_VERSIONS = Basis(tenant=tuple(HISTORY.values()), without=dict.fromkeys(HISTORY.values(), tuple(history.RESTLESS)))
+OF_COMPARED_CONTACTS = SliceBasis(
+    users=("m365.users", "m365.user_addresses", "match.contacts"),
+    contacts=("itglue.contacts", "itglue.contact_emails", "itglue.contact_phones"),
+    without={"m365.users": _SIGNED_IN, "match.contacts": HOW_FOUND},
+)
+_RESTLESS = dict.fromkeys(HISTORY.values(), tuple(history.RESTLESS))
+OF_VERSIONS = Basis(tenant=tuple(HISTORY.values()), without=_RESTLESS)
+OF_USER_VERSIONS = SliceBasis(
+    users=tuple(table for table in HISTORY.values() if "user_id" in TABLES[table].column_names), without=_RESTLESS
+)
 
 
 @dataclass(frozen=True)
@@ -104,8 +113,8 @@ def match_organizations(workspace: Workspace) -> Done:
 def _forget_excluded(db: Db) -> None:
     """What was concluded about a tenant that the configuration leaves out since; what was read of it stays."""
     with db.transaction():
-        concluded = (f"work.concluded_{stage}" for stage in STAGES)
-        for name in (*MATCHED, "match.contacts", *relate.COMPARED, *concluded):
+        concluded = (f"work.concluded_{stage}" for stage in (*STAGES, *SLICED))
+        for name in (*MATCHED, "match.contacts", *relate.COMPARED, "work.contact_sides", *concluded):
             db.execute(
                 f"DELETE FROM {name} WHERE tenant_id IN (SELECT tenant_id FROM sync.tenants WHERE status = 'excluded')"
             )
@@ -186,8 +195,9 @@ def compare(workspace: Workspace) -> Done:
         with (
             db.registered(own_places=relate.place_table(places)),
             unconcluded(db, "compare", fresh, OF_COMPARISONS, f"{with_licenses} {known}") as due,
+            unconcluded_slices(db, "compare_contacts", due, OF_COMPARED_CONTACTS) as slices,
         ):
-            relate.compare(db, due, with_licenses, known=known, places=places)
+            relate.compare(db, due, with_licenses, known=known, places=places, slices=slices)
         counts: dict[str, int] = {}
         for name in COMPARED:
             for state, count in db.rows(f"SELECT state, count(*) FROM {name} GROUP BY ALL ORDER BY ALL"):
@@ -198,6 +208,9 @@ def compare(workspace: Workspace) -> Done:
 def remember(workspace: Workspace) -> Done:
     """Write the versions of this sync into the `history` tables; counts versions opened per table."""
     with workspace.tables() as db:
-        with unconcluded(db, "history", _fresh_tenants(workspace, db), OF_VERSIONS) as due:
-            opened = history.write_history(db, now(), due)
+        with (
+            unconcluded(db, "history", _fresh_tenants(workspace, db), OF_VERSIONS) as due,
+            unconcluded_slices(db, "versions", due, OF_USER_VERSIONS) as slices,
+        ):
+            opened = history.write_history(db, now(), due, slices)
         return Done(_rows(db, tuple(HISTORY)), opened)

@@ -1,8 +1,8 @@
 """Fills the published copy: anew, or the one before by the parts that changed.
 
-A *part* is what belongs to one tenant or one organization in a table (or the whole table, where it has neither). The
-copy remembers a mark of each part it holds, in `main.contents`; a part whose mark in the warehouse is the same is left
-alone. The marks are taken from the rows, so what changed needs no telling.
+A *part* is what belongs to one slice of a tenant's users, to one tenant or to one organization in a table (or the whole
+table, where it has none of these). The copy remembers a mark of each part it holds, in `main.contents`; a part whose
+mark in the warehouse is the same is left alone. The marks are taken from the rows, so what changed needs no telling.
 
 What does not live here: how the copy takes the place of the one before (`published`).
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import duckdb
 
+from o365_etl.slices import slice_in_sql
 from o365_etl.store.disk import local_errors
 from o365_etl.store.warehouse import VIEWS, WORKING, ArrowRows, Db
 from o365_etl.tables import SCHEMAS, TABLES, Table
@@ -29,6 +30,8 @@ _ROWS_WRITTEN_WHOLE = 20_000
 _MOST_CHANGED = 0.3
 # What was replaced leaves gaps in the file; grown so much, it is made anew.
 _MOST_GROWN = 2.5
+# What a copy knows of itself: its parts, -1 for what has no slices.
+_CONTENTS = "table_name VARCHAR, part VARCHAR, slice INTEGER, mark HUGEINT, rows BIGINT"
 # A view of the warehouse is marked by the rows that it shows.
 _BEHIND = {"compare.contacts": "work.contact_sides"}
 
@@ -74,7 +77,7 @@ def _create(db: Db, extra: Mapping[str, ArrowRows]) -> None:
     for schema in SCHEMAS:
         db.execute(f"CREATE SCHEMA published.{schema}")
     db.execute("CREATE TABLE published.main.about (key VARCHAR NOT NULL, value VARCHAR)")
-    db.execute("CREATE TABLE published.main.contents (table_name VARCHAR, part VARCHAR, mark HUGEINT, rows BIGINT)")
+    db.execute(f"CREATE TABLE published.main.contents ({_CONTENTS})")
     # A transaction for each table: nobody else writes to the warehouse or sees this file yet, and what an open
     # transaction has inserted stays in memory beyond DuckDB's limit.
     for name, table in TABLES.items():
@@ -93,8 +96,8 @@ def _update(db: Db, extra: Mapping[str, ArrowRows]) -> None:
             _fill(db, TABLES[name], frame)
     db.execute(f"CREATE OR REPLACE TEMP TABLE new_contents AS {_contents(extra)}")
     db.execute(
-        "CREATE OR REPLACE TEMP TABLE changed_parts AS SELECT table_name, part, n.rows AS rows"
-        " FROM new_contents n FULL JOIN published.main.contents o USING (table_name, part)"
+        "CREATE OR REPLACE TEMP TABLE changed_parts AS SELECT table_name, part, slice, n.rows AS rows"
+        " FROM new_contents n FULL JOIN published.main.contents o USING (table_name, part, slice)"
         " WHERE n.mark IS DISTINCT FROM o.mark"
     )
     for (name,) in db.rows("SELECT DISTINCT table_name FROM changed_parts ORDER BY 1"):
@@ -127,7 +130,7 @@ def _fill(db: Db, table: Table, frame: ArrowRows | None, where: str = "") -> Non
 
 
 def _contents(extra: Mapping[str, ArrowRows]) -> str:
-    """A statement for the parts of all tables as the warehouse has them: table_name, part, mark, rows."""
+    """A statement for the parts of all tables as the warehouse has them: table_name, part, slice, mark, rows."""
     return " UNION ALL ".join(_parts(table) for name, table in TABLES.items() if name not in extra)
 
 
@@ -138,21 +141,28 @@ def _parts(table: Table) -> str:
         columns = WORKING[source]
     content = ", ".join(f'"{column}"' for column in columns)
     return (
-        f"SELECT '{table.full_name}' AS table_name, {_part(table)} AS part,"
+        f"SELECT '{table.full_name}' AS table_name, {_part(table)} AS part, {_slice(table)} AS slice,"
         f" sum(hash({content})::HUGEINT) AS mark, count(*) AS rows FROM {source} GROUP BY ALL"
     )
 
 
 def _part(table: Table) -> str:
-    """What the rows of a table are told apart by: one row of `contents` for each value."""
+    """Whose the rows of a table are: one row of `contents` for each value and slice."""
     for column in ("tenant_id", "organization_id"):
         if column in table.column_names:
             return f"coalesce({column}, '')"
     return "''"
 
 
+def _slice(table: Table) -> str:
+    return f"coalesce({slice_in_sql('user_id')}, -1)" if "user_id" in table.column_names else "-1"
+
+
 def _of_parts(table: Table) -> str:
-    return f" WHERE {_part(table)} IN (SELECT part FROM changed_parts WHERE table_name = '{table.full_name}')"
+    return (
+        f" WHERE EXISTS (FROM changed_parts p WHERE p.table_name = '{table.full_name}'"
+        f" AND p.part = {_part(table)} AND p.slice = {_slice(table)})"
+    )
 
 
 def _describe(db: Db, run_id: str, file: Path, is_again: bool) -> None:
@@ -173,8 +183,8 @@ def _describe(db: Db, run_id: str, file: Path, is_again: bool) -> None:
 
 
 def _contract() -> str:
-    """What a copy was made by: tables, descriptions, the version of DuckDB whose hashes it keeps."""
-    said = [duckdb.__version__]
+    """What a copy was made by: tables, descriptions, its parts, the version of DuckDB whose hashes it keeps."""
+    said = [duckdb.__version__, _CONTENTS, slice_in_sql("user_id")]
     for table in TABLES.values():
         said.append(table.ddl())
         said += [description for _, description in _descriptions(table)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from o365_etl.store.marks import all_slices, in_slices
 from o365_etl.store.warehouse import Db, quoted
 from o365_etl.tables import HISTORY, TABLES
 
@@ -16,31 +17,39 @@ from o365_etl.tables import HISTORY, TABLES
 RESTLESS = frozenset(("last_sign_in_at", "evidence", "rule"))
 
 
-def write_history(db: Db, now: datetime, tenants: Sequence[str]) -> dict[str, int]:
-    """Close and open versions of the rows of `tenants`, as of `now` (with a zone); versions opened, by table."""
+def write_history(db: Db, now: datetime, tenants: Sequence[str], slices: str | None = None) -> dict[str, int]:
+    """Close and open versions of the rows of `tenants`, as of `now` (with a zone); versions opened, by table. Of what
+    belongs to users only those in the `slices` of that table (None: all).
+    """
     opened = {}
-    for history, table in HISTORY.items():
-        with db.transaction():
-            db.execute(_close(history, table), [now, list(tenants)])
-            opened[history] = int(db.scalar(_open(history, table), [now, list(tenants)]))
+    with all_slices(db, tenants) as every:
+        for history, table in HISTORY.items():
+            with db.transaction():
+                db.execute(_close(history, table, slices or every), [now])
+                opened[history] = int(db.scalar(_open(history, table, slices or every), [now]))
     return opened
 
 
-def _close(history: str, table: str) -> str:
+def _close(history: str, table: str, slices: str) -> str:
     return (
-        f"UPDATE {quoted(history)} AS h SET valid_to = ?"
-        " WHERE h.valid_to IS NULL AND h.tenant_id IN (SELECT unnest(?::VARCHAR[]))"
+        f"UPDATE {quoted(history)} AS h SET valid_to = ? WHERE h.valid_to IS NULL AND {_looked_at('h', table, slices)}"
         f" AND NOT EXISTS (FROM {quoted(table)} c WHERE {_same_key(table)} AND {_content('c', table)} = "
         f"{_content('h', table)})"
     )
 
 
-def _open(history: str, table: str) -> str:
+def _open(history: str, table: str, slices: str) -> str:
     return (
         f"INSERT INTO {quoted(history)} BY NAME SELECT c.*, ?::TIMESTAMPTZ AS valid_from FROM {quoted(table)} c"
-        " WHERE c.tenant_id IN (SELECT unnest(?::VARCHAR[]))"
+        f" WHERE {_looked_at('c', table, slices)}"
         f" AND NOT EXISTS (FROM {quoted(history)} h WHERE h.valid_to IS NULL AND {_same_key(table)})"
     )
+
+
+def _looked_at(alias: str, table: str, slices: str) -> str:
+    if "user_id" in TABLES[table].column_names:
+        return in_slices(slices, alias)
+    return f"{alias}.tenant_id IN (SELECT tenant_id FROM every_slice)"
 
 
 def _same_key(table: str) -> str:

@@ -3,7 +3,8 @@
 A conclusion (a match, a comparison, a plan) is remembered with a *mark*: the sum of the hashes of every row it rests
 on. Tenants that share an organization share its contacts, so all their rows count for each of them. The marks are taken
 from the rows themselves, whoever wrote them, and from what else is told (settings, the program's own text): a change
-that nobody thought of is seen all the same.
+that nobody thought of is seen all the same. Of what concerns single users a tenant's slices have marks of their own, so
+that one user's change is not looked for in all.
 
 What does not live here: what each conclusion rests on, and the conclusions (the pipeline).
 """
@@ -18,6 +19,7 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from o365_etl.slices import SLICES, slice_in_sql
 from o365_etl.store.warehouse import Db, quoted
 from o365_etl.tables import TABLES
 
@@ -40,6 +42,20 @@ class Basis:
     organization: tuple[str, ...] = ()
     account: tuple[str, ...] = ()
     pointing: tuple[str, ...] = ()
+    without: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SliceBasis:
+    """What a conclusion about the users of a slice rests on, tables and temporary tables.
+
+    `users`: rows with a tenant_id and a user_id; `contacts`: rows of the contact that a user is matched with; `tenant`:
+    rows with the tenant_id, which count for each of its slices. `without` as in `Basis`.
+    """
+
+    users: tuple[str, ...]
+    contacts: tuple[str, ...] = ()
+    tenant: tuple[str, ...] = ()
     without: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -68,6 +84,81 @@ def unconcluded(db: Db, stage: str, tenants: Sequence[str], basis: Basis, also: 
         _keep(db, stage, marks, due)
     finally:
         db.execute(f"DROP TABLE IF EXISTS temp.{marks}")
+
+
+@contextmanager
+def unconcluded_slices(db: Db, stage: str, tenants: Sequence[str], basis: SliceBasis, also: str = "") -> Iterator[str]:
+    """The name of a temporary table of the slices of `tenants` (tenant_id, slice) about whose users `stage` (of
+    `SLICED`) has to conclude anew; once the block has ended without an error, that is done. `also` as in `unconcluded`.
+    """
+    marks, due, kept = f"marks_of_{stage}", f"due_for_{stage}", f"work.concluded_{stage}"
+    try:
+        db.execute(f"CREATE OR REPLACE TEMP TABLE {due} AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(tenants)])
+        _take_slices(db, marks, due, basis, hashlib.sha256(f"{own_text()}\n{also}".encode()).hexdigest())
+        db.execute(
+            f"CREATE OR REPLACE TEMP TABLE {due} AS SELECT tenant_id, slice"
+            f" FROM {marks} n FULL JOIN (SELECT * REPLACE (slice::INTEGER AS slice) FROM {kept} SEMI JOIN {due}"
+            f" USING (tenant_id)) o USING (tenant_id, slice) WHERE n.mark IS DISTINCT FROM o.mark"
+        )
+        yield due
+        with db.transaction():
+            db.execute(f"DELETE FROM {kept} k WHERE {in_slices(due, 'k', 'k.slice::INTEGER')}")
+            db.execute(
+                f"INSERT INTO {kept} SELECT tenant_id, slice, mark FROM {marks}"
+                f" SEMI JOIN {due} USING (tenant_id, slice)"
+            )
+    finally:
+        for table in (marks, due):
+            db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+
+
+@contextmanager
+def all_slices(db: Db, tenants: Sequence[str]) -> Iterator[str]:
+    """The name of a temporary table of all slices of `tenants`, for the block."""
+    db.execute(
+        "CREATE OR REPLACE TEMP TABLE every_slice AS"
+        f" SELECT unnest(?::VARCHAR[]) AS tenant_id, slice::INTEGER AS slice FROM range({SLICES}) s(slice)",
+        [list(tenants)],
+    )
+    try:
+        yield "every_slice"
+    finally:
+        db.execute("DROP TABLE IF EXISTS temp.every_slice")
+
+
+def in_slices(slices: str, alias: str, slice_: str | None = None) -> str:
+    """A condition on rows `alias` (tenant_id, user_id) of SQL: theirs is one of the table's slices."""
+    own = slice_ or slice_in_sql(f"{alias}.user_id")
+    return f"EXISTS (FROM {slices} due WHERE due.tenant_id = {alias}.tenant_id AND due.slice = {own})"
+
+
+def _take_slices(db: Db, marks: str, tenants: str, basis: SliceBasis, also: str) -> None:
+    """Fill the temporary table `marks`: tenant_id, slice, mark, for slices with anybody in them."""
+    whose = f"SEMI JOIN {tenants} USING (tenant_id)"
+    whole = [
+        f"SELECT tenant_id, {_sum(db, table, basis)} AS h FROM {quoted(table)} {whose} GROUP BY ALL"
+        for table in basis.tenant
+    ]
+    parts = [
+        f"SELECT tenant_id, {slice_in_sql('user_id')} AS slice, {_sum(db, table, basis)} AS h"
+        f" FROM {quoted(table)} {whose} GROUP BY ALL"
+        for table in basis.users
+    ]
+    parts += [
+        f"SELECT m.tenant_id, {slice_in_sql('m.user_id')} AS slice, {_sum(db, table, basis, 'c')} AS h"
+        f" FROM (SELECT tenant_id, user_id, contact_id FROM \"match\".contacts {whose} WHERE status = 'matched') m"
+        f" JOIN {quoted(table)} c USING (contact_id) GROUP BY ALL"
+        for table in basis.contacts
+    ]
+    of_tenant = " UNION ALL ".join(whole) or "SELECT NULL::VARCHAR AS tenant_id, 0::HUGEINT AS h WHERE false"
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE {marks} AS"
+        f" WITH whole AS (SELECT tenant_id, sum(h) AS h FROM ({of_tenant}) GROUP BY ALL),"
+        f" parts AS ({' UNION ALL '.join(parts)})"
+        " SELECT tenant_id, slice, concat_ws(' ', sum(p.h), any_value(w.h), ?) AS mark"
+        " FROM parts p LEFT JOIN whole w USING (tenant_id) WHERE slice IS NOT NULL GROUP BY ALL",
+        [also],
+    )
 
 
 def _keep(db: Db, stage: str, marks: str, tenants: Sequence[str]) -> None:
@@ -126,11 +217,11 @@ def _from(db: Db, table: str) -> str:
     return f"FROM {quoted(table)} r JOIN itglue.contacts c ON c.contact_id = r.contact_id"
 
 
-def _sum(db: Db, table: str, basis: Basis, alias: str = "") -> str:
+def _sum(db: Db, table: str, basis: Basis | SliceBasis, alias: str = "") -> str:
     return f"sum({_hash(db, table, basis, alias)})"
 
 
-def _hash(db: Db, table: str, basis: Basis, alias: str = "") -> str:
+def _hash(db: Db, table: str, basis: Basis | SliceBasis, alias: str = "") -> str:
     left_out = {*basis.without.get(table, ()), *_OF_THE_READ.get(table, ())}
     prefix = f"{alias}." if alias else ""
     names = [f'{prefix}"{name}"' for name in _columns(db, table) if name not in left_out]

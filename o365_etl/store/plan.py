@@ -13,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from o365_etl.slices import slice_in_sql
+from o365_etl.store.marks import all_slices, in_slices
 from o365_etl.store.relate import UserDecision, known_people, name_tenants, place_table, tenant_batches
 from o365_etl.store.warehouse import WORKING, ArrowRows, Db, sql_of
 from o365_etl.tables import BRAKE_MARK
@@ -22,9 +24,11 @@ Row = dict[str, Any]
 USERS_PER_PORTION = 50_000
 ROWS_AT_ONCE = 5_000
 CHANGES = "sync.changes"
-_TALLIES = pa.schema([("tenant_id", pa.string()), ("tally", pa.string())])
+_TALLIES = pa.schema([("tenant_id", pa.string()), ("slice", pa.string()), ("tally", pa.string())])
+# What is planned user by user; the rest is planned tenant by tenant.
+_OF_PEOPLE = "resource IN ('contact', 'user_asset')"
 _WORKING = (
-    *("plan_tenants", "fresh", "batch", "left_users", "new_contacts", "owners", "found"),
+    *("plan_tenants", "fresh", "batch", "batch_slices", "left_users", "new_contacts", "owners", "found"),
     "planned_now",
 )
 # What this run collected, and of what stands from earlier runs what still counts.
@@ -62,9 +66,10 @@ def planning(
         ):
             for macro in ("comparable", "as_html", "as_size"):
                 db.run_file(macro)
-            db.run_file("plan_tenants")
+            for table in ("plan_tenants", "plan_taken_addresses"):
+                db.run_file(table)
             db.execute("CREATE OR REPLACE TEMP TABLE owners AS SELECT * FROM incoming_owners")
-            db.execute("CREATE OR REPLACE TEMP TABLE new_contacts (tenant_id VARCHAR, user_id VARCHAR)")
+            db.execute(f"CREATE OR REPLACE TEMP MACRO slice_of(user_id) AS {slice_in_sql('user_id')}")
             db.execute("CREATE OR REPLACE TEMP TABLE standing AS SELECT tenant_id FROM plan_tenants")
             yield
     finally:
@@ -79,13 +84,19 @@ def planned_tenants(db: Db) -> list[Row]:
     return _dicts(db.arrow("SELECT * FROM plan_tenants ORDER BY tenant_id"))
 
 
-def portions(db: Db, tenants: Sequence[str]) -> Iterator[int]:
-    """Go through the tenants portion by portion; the queries below answer for the current one. What is planned for them
-    is collected until `keep`.
+def portions(db: Db, tenants: Sequence[str], slices: str | None = None) -> Iterator[int]:
+    """Go through the tenants portion by portion; the queries below answer for the current one, those about users for
+    the `slices` of that table (None: all). What is planned for them is collected until it is kept.
     """
     name_tenants(db, "fresh", tenants)
     db.execute("CREATE OR REPLACE TEMP TABLE planned_now AS SELECT * FROM work.planned LIMIT 0")
-    yield from tenant_batches(db, USERS_PER_PORTION)
+    with all_slices(db, tenants) as every:
+        for number in tenant_batches(db, USERS_PER_PORTION, slices):
+            db.execute(
+                f"CREATE OR REPLACE TEMP TABLE batch_slices AS FROM {slices or every} SEMI JOIN batch USING (tenant_id)"
+            )
+            db.execute("CREATE OR REPLACE TEMP TABLE new_contacts (tenant_id VARCHAR, user_id VARCHAR)")
+            yield number
 
 
 def contact_updates(db: Db) -> Iterator[Row]:
@@ -94,12 +105,15 @@ def contact_updates(db: Db) -> Iterator[Row]:
 
 
 def new_contacts(db: Db) -> Iterator[Row]:
-    """Users who need a contact, as `sync.contacts.create_contact` takes them. `license_rows` and `user_asset_rows` tag
-    those who can get one from now on.
-    """
+    """Users who need a contact, as `sync.contacts.create_contact` takes them, and `find_new_contacts`."""
+    find_new_contacts(db)
+    yield from _rows_found(db)
+
+
+def find_new_contacts(db: Db) -> None:
+    """Have `license_rows` and `user_asset_rows` tag the users who can get a contact, from now on."""
     _find(db, "plan_new_contacts")
     db.execute("INSERT INTO new_contacts SELECT tenant_id, user_id FROM found WHERE taken_by IS NULL")
-    yield from _rows_found(db)
 
 
 def left_users(db: Db, mark: str) -> list[Row]:
@@ -156,24 +170,35 @@ def append(db: Db, rows: Sequence[Row], *, stands: bool = False) -> None:
             db.execute(f"INSERT INTO {'planned_now' if stands else 'collected'} BY NAME SELECT * FROM incoming")
 
 
-def keep(db: Db, tallies: Mapping[str, str]) -> None:
-    """Put what was collected in the portions in the place of what was planned for their tenants before, with what the
-    brakes count of it (tenant → text): it counts in later runs too, until a tenant is planned for anew.
+def keep_people(db: Db, slices: str, tallies: Mapping[tuple[str, int], str]) -> None:
+    """Put what was collected for users in the place of what was planned for these slices before, with what the brakes
+    count of it ((tenant, slice) → text): it counts in later runs too, until a slice is planned for anew.
 
     At once: what is appended to a table bit by bit stays in DuckDB's memory, what waits in a temporary one need not.
     """
-    table = pa.table({"tenant_id": list(tallies), "tally": list(tallies.values())}, schema=_TALLIES)
+    tenants, numbers = [tenant for tenant, _ in tallies], [str(number) for _, number in tallies]
+    table = pa.table({"tenant_id": tenants, "slice": numbers, "tally": list(tallies.values())}, schema=_TALLIES)
+    planned_for = in_slices(slices, "p", slice_in_sql("p.subject_id"))
     with db.transaction(), db.registered(incoming=table):
-        for name in ("work.planned", "work.tallies"):
-            db.execute(f"DELETE FROM {name} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
+        db.execute(f"DELETE FROM work.planned p WHERE {_OF_PEOPLE} AND {planned_for}")
+        db.execute(f"DELETE FROM work.tallies t WHERE {in_slices(slices, 't', 't.slice::INTEGER')}")
         db.execute("INSERT INTO work.planned BY NAME FROM planned_now")
         db.execute("INSERT INTO work.tallies BY NAME SELECT * FROM incoming")
-    db.execute("DROP TABLE temp.planned_now")
 
 
-def tallies(db: Db) -> dict[str, str]:
-    """What was kept of the tenants whose changes count."""
-    return dict(db.rows("SELECT tenant_id, tally FROM work.tallies SEMI JOIN standing USING (tenant_id)"))
+def keep_records(db: Db) -> None:
+    """Put what was collected for tenants in the place of what was planned for those of the portions before."""
+    with db.transaction():
+        db.execute(f"DELETE FROM work.planned WHERE NOT {_OF_PEOPLE} AND tenant_id IN (SELECT tenant_id FROM fresh)")
+        db.execute("INSERT INTO work.planned BY NAME FROM planned_now")
+
+
+def tallies(db: Db) -> list[tuple[str, str]]:
+    """What was kept of the tenants whose changes count: tenant, and one text after another."""
+    return [
+        (tenant_id, text)
+        for tenant_id, text in db.rows("SELECT tenant_id, tally FROM work.tallies SEMI JOIN standing USING (tenant_id)")
+    ]
 
 
 def resources(db: Db) -> set[str]:

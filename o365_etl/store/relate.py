@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from o365_etl.normalise import PUBLIC_MAIL_DOMAINS
+from o365_etl.store.marks import all_slices, in_slices
 from o365_etl.store.warehouse import ArrowRows, Db
 from o365_etl.tables import TABLES
 
@@ -26,8 +27,8 @@ RULES = ("link", "alias", "username", "full_name")
 USERS_PER_BATCH = 200_000
 COMPARED_PER_BATCH = 75_000
 LINKS_PER_PORTION = 50_000
-# What `compare` fills: two tables of the contract, and the wide rows behind the view compare.contacts.
-COMPARED = ("compare.organizations", "compare.licenses", "work.contact_sides", "work.tenant_locations")
+# What `compare` fills tenant by tenant; the wide rows behind the view compare.contacts it fills slice by slice.
+COMPARED = ("compare.organizations", "compare.licenses", "work.tenant_locations")
 _MATCHING = (
     *("certain", "decided", "linked", "taken", "pool_users", "pool_contacts", "pool_emails", "pairs", "settled"),
     "rivals",
@@ -152,8 +153,10 @@ def compare(
     licensed_connections: Sequence[str],
     known: Mapping[str, bool] | None = None,
     places: Mapping[str, str] | None = None,
+    slices: str | None = None,
 ) -> None:
-    """Fill the `compare` tables for the fresh tenants. Needs the matches, and the SQL function `normalise`.
+    """Fill the `compare` tables for the fresh tenants. Needs the matches, and the SQL function `normalise`. Of their
+    users only those in the `slices` of that table are compared (None: all).
 
     `licensed_connections` names the connections whose licenses are documented. `known` says of the IT Glue streams
     `locations` and `license_assets` whether they were ever read completely; one that is not named was. `places` maps
@@ -161,26 +164,28 @@ def compare(
     """
     known = known or {}
     connections = pa.table({"connection": pa.array(list(licensed_connections), pa.string())})
-    with _fresh(db, fresh), db.registered(licensed_connections=connections, places=place_table(places or {})):
+    with (
+        _fresh(db, fresh),
+        _temporary(db, "due_matches"),
+        all_slices(db, fresh) as every,
+        db.registered(licensed_connections=connections, places=place_table(places or {})),
+    ):
         for macro in ("comparable", "digits", "same_phone", "same_number", "compare_state", "text_value"):
             db.run_file(macro)
+        # Before the transaction: rows that are not committed yet have no numbers to divide them by.
+        db.execute(
+            "CREATE OR REPLACE TEMP TABLE due_matches AS SELECT tenant_id, user_id, contact_id, organization_id"
+            f" FROM \"match\".contacts m WHERE status = 'matched' AND {in_slices(slices or every, 'm')}"
+        )
         with _plain_compression(db), db.transaction():
             for name in COMPARED:
                 db.execute(f"DELETE FROM {name} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
+            db.execute(f"DELETE FROM work.contact_sides s WHERE {in_slices(slices or every, 's')}")
             db.run_file("compare_tenant_locations")
             db.run_file("compare_organizations", locations_known=known.get("locations", True))
             db.run_file("compare_licenses", assets_known=known.get("license_assets", True))
-            _compare_contacts(db)
-
-
-def _compare_contacts(db: Db) -> None:
-    # Only where rows are: in a lake their numbers grow with every sync.
-    slices = db.rows(
-        f'SELECT DISTINCT rowid // {COMPARED_PER_BATCH} * {COMPARED_PER_BATCH} FROM "match".contacts'
-        " WHERE tenant_id IN (SELECT tenant_id FROM fresh) ORDER BY 1"
-    )
-    for (first,) in slices:
-        db.run_file("compare_contact_sides", first=first, last=first + COMPARED_PER_BATCH - 1)
+            for first in range(0, int(db.scalar("SELECT count(*) FROM due_matches")), COMPARED_PER_BATCH):
+                db.run_file("compare_contact_sides", first=first, last=first + COMPARED_PER_BATCH - 1)
 
 
 def name_tenants(db: Db, table: str, tenants: Sequence[str]) -> None:
@@ -188,14 +193,16 @@ def name_tenants(db: Db, table: str, tenants: Sequence[str]) -> None:
     db.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(tenants)])
 
 
-def tenant_batches(db: Db, users_per_batch: int) -> Iterator[int]:
-    """Fill the table `batch` with tenants of `fresh`, of so many users, until all have had their turn; yields the
-    number of tenants in it. Tenants of one organization are never parted: they share its contacts.
+def tenant_batches(db: Db, users_per_batch: int, slices: str | None = None) -> Iterator[int]:
+    """Fill the table `batch` with tenants of `fresh`, of so many users (in the `slices` of that table; None: in all),
+    until all have had their turn; yields the number of tenants in it. Tenants of one organization are never parted:
+    they share its contacts.
     """
+    counted = f"WHERE {in_slices(slices, 'm365.users')}" if slices else ""
     groups = db.rows(
         "SELECT list(f.tenant_id), sum(coalesce(u.users, 0))"
         " FROM fresh f"
-        " LEFT JOIN (SELECT tenant_id, count(*) AS users FROM m365.users GROUP BY ALL) u USING (tenant_id)"
+        f" LEFT JOIN (SELECT tenant_id, count(*) AS users FROM m365.users {counted} GROUP BY ALL) u USING (tenant_id)"
         " LEFT JOIN \"match\".organizations m ON m.tenant_id = f.tenant_id AND m.status = 'matched'"
         " GROUP BY coalesce(m.organization_id, f.tenant_id)"
         " ORDER BY min(f.tenant_id)"

@@ -34,8 +34,9 @@ _SMALL = 32 * 1024 * 1024
 Parameters = Sequence[object] | Mapping[str, object]
 ArrowRows: TypeAlias = "pa.Table | pa.RecordBatchReader"
 
-# What is concluded about a tenant, in this order.
-STAGES = ("match_contacts", "hold_back", "compare", "history", "plan")
+# What is concluded about a tenant, in this order; and about a slice of its users.
+STAGES = ("match_contacts", "hold_back", "compare", "history", "plan", "plan_records")
+SLICED = ("compare_contacts", "versions", "plan_people")
 _FIELDS = next(column.values for column in TABLES["compare.contacts"].columns if column.name == "field")
 # Tables of the warehouse that are not published, and tables of the contract that are views of them here; the file
 # with the view's SQL beside it. The published copy has a table of each.
@@ -50,14 +51,15 @@ WORKING: Mapping[str, tuple[str, ...]] = {
     "work.loaded": ("source", "stream", "mark"),
     "work.loaded_tenants": ("tenant_id", "mark"),
     **{f"work.concluded_{stage}": ("tenant_id", "mark") for stage in STAGES},
+    **{f"work.concluded_{stage}": ("tenant_id", "slice", "mark") for stage in SLICED},
     # Whom the audit held back.
     "work.held": ("tenant_id", "user_id", "candidates", "evidence"),
-    # What is planned for each tenant's contacts, locations and assets, and what the brakes count of it.
+    # What is planned for each tenant's contacts, locations and assets, and what the brakes count of each slice of it.
     "work.planned": (
         *("change_id", "tenant_id", "organization_id", "action", "resource", "target_id", "fields", "reason", "state"),
         "subject_id",
     ),
-    "work.tallies": ("tenant_id", "tally"),
+    "work.tallies": ("tenant_id", "slice", "tally"),
 }
 VIEWS: Mapping[str, str] = {"compare.contacts": "compare_contacts"}
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from o365_etl.pipeline import deciding
 from o365_etl.pipeline.workspace import query
 from o365_etl.simulator import Estate, SimContact, SimEmail, SimOrganization, SimPhone, SimTenant, SimUser
-from o365_etl.store.warehouse import STAGES
+from o365_etl.slices import slice_of
+from o365_etl.store.warehouse import SLICED, STAGES
 from o365_etl.tables import TABLES
 from tests.conftest import World, world_of
 
@@ -132,7 +133,7 @@ def contents(world: World) -> dict[str, list[str]]:
 def forget_everything(folder: Path) -> None:
     """As if nothing had been loaded, concluded or published before."""
     with duckdb.connect(str(folder / "data" / "warehouse.duckdb")) as db:
-        concluded = [f"concluded_{stage}" for stage in STAGES]
+        concluded = [f"concluded_{stage}" for stage in (*STAGES, *SLICED)]
         for table in ("loaded", "loaded_tenants", "held", "planned", "tallies", *concluded):
             db.execute(f"DELETE FROM work.{table}")
     (folder / "data" / "o365.duckdb").unlink()
@@ -189,14 +190,6 @@ LOOKS = {
         """UPDATE "match".contacts SET evidence = 'left alone'""",
         "SELECT count(*) FILTER (evidence = 'left alone') > 0 FROM match.contacts",
     ),
-    "comparing": (
-        "UPDATE work.contact_sides SET i_title = 'left alone'",
-        "SELECT count(*) FILTER (itglue_value = 'left alone') > 0 FROM compare.contacts",
-    ),
-    "planning": (
-        "UPDATE work.planned SET reason = 'left alone'",
-        "SELECT count(*) FILTER (contains(reason, 'left alone')) > 0 FROM sync.changes",
-    ),
 }
 
 
@@ -216,6 +209,49 @@ def test_a_tenant_is_left_alone_until_something_of_it_changes(start: START, stag
     _promote(world)
     world.sync()
     assert not _of_contoso(world, look)
+
+
+USER_LOOKS = {
+    "comparing": (
+        "UPDATE work.contact_sides SET i_title = 'left alone'",
+        "SELECT DISTINCT user_id FROM compare.contacts WHERE itglue_value = 'left alone'",
+    ),
+    "planning": (
+        "UPDATE work.planned SET reason = 'left alone'",
+        "SELECT DISTINCT subject_id FROM sync.changes WHERE contains(reason, 'left alone')"
+        " AND resource IN ('contact', 'user_asset')",
+    ),
+}
+
+
+@pytest.mark.parametrize("stage", USER_LOOKS)
+def test_users_are_left_alone_until_something_of_them_changes(start: START, stage: str) -> None:
+    """What somebody put into a table about users stays for all but those of whom a sync found something new, and whose
+    ids end alike.
+    """
+    change, look = USER_LOOKS[stage]
+    world = start(estate())
+    for _ in range(2):
+        world.sync()
+    _tamper(world, change)
+    world.sync()
+    before = {row[0] for row in world.rows(look)}
+    _promote(world)
+    world.sync()
+    ((anna,),) = world.rows("SELECT user_id FROM m365.users WHERE job_title = 'Director'")
+    assert anna in before
+    assert {row[0] for row in world.rows(look)} == {each for each in before if slice_of(each) != slice_of(anna)}
+
+
+def test_what_is_planned_for_a_slice_that_is_empty_now_is_forgotten(start: START) -> None:
+    """A user who is gone leaves no change behind, neither of himself nor of his slice."""
+    world = start(estate())
+    world.sync()
+    gone = world.simulator.estate.tenants[0].users.pop()
+    world.simulator.estate.touch()
+    assert world.rows(f"SELECT 1 FROM sync.changes WHERE subject_id = '{gone.user_id}'")
+    world.sync()
+    assert not world.rows(f"SELECT 1 FROM sync.changes WHERE subject_id = '{gone.user_id}' AND action = 'create'")
 
 
 def test_the_copy_is_changed_where_something_changed(start: START) -> None:

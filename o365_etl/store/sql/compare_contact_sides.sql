@@ -1,11 +1,9 @@
--- Both sides of a slice of the matched users with the state of every field, one wide row each. The view compare.contacts
+-- Both sides of a portion of the matched users with the state of every field, one wide row each. The view compare.contacts
 -- shows them field by field: writing seven long rows instead takes as long as everything else together.
--- Needs: fresh(tenant_id), the macros. Parameters: first, last (row numbers in match.contacts).
+-- Needs: due_matches(tenant_id, user_id, contact_id, organization_id), the macros. Parameters: first, last (its rows).
 INSERT INTO work.contact_sides BY NAME
 WITH matched AS MATERIALIZED (
-    SELECT tenant_id, user_id, contact_id, organization_id
-    FROM "match".contacts
-    WHERE rowid BETWEEN $first AND $last AND status = 'matched' AND tenant_id IN (SELECT tenant_id FROM fresh)
+    SELECT * FROM due_matches WHERE rowid BETWEEN $first AND $last
 ),
 addresses AS (
     SELECT tenant_id, user_id, array_to_string(list_sort(list(address)), ', ') AS addresses

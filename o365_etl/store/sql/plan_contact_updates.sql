@@ -1,12 +1,14 @@
 -- Matched users whose contact differs in a field that is ours to write. A field counts where Microsoft 365 owns it and
 -- says otherwise, or where IT Glue has nothing and may be filled; e-mail lists only where an address is missing.
--- Needs: batch(tenant_id), plan_tenants, owners (one row: field → owner).
+-- Needs: batch_slices(tenant_id, slice), slice_of(user_id), plan_tenants, owners (one row: field → owner).
 SELECT s.*, c.sync_owner
-FROM work.contact_sides s
+FROM (
+    FROM work.contact_sides c
+    SEMI JOIN batch_slices b ON b.tenant_id = c.tenant_id AND b.slice = slice_of(c.user_id)
+) s
 JOIN itglue.contacts c USING (contact_id)
 CROSS JOIN owners o
-WHERE s.tenant_id IN (SELECT tenant_id FROM batch)
-  AND (
+WHERE (
     (o.first_name = 'microsoft' AND s_first_name IN ('different', 'only_m365'))
     OR (o.first_name = 'fill_blank' AND s_first_name = 'only_m365')
     OR (o.last_name = 'microsoft' AND s_last_name IN ('different', 'only_m365'))

@@ -1,16 +1,18 @@
 -- Users who need a contact: those that the match says so of, and everybody in scope of a tenant whose organization is
 -- still to be created.
--- Needs: batch(tenant_id), plan_tenants, user_decisions(tenant_id, user_id, action).
+-- Needs: batch_slices(tenant_id, slice), slice_of(user_id), plan_tenants, user_decisions(tenant_id, user_id, action).
 WITH wanted AS (
     SELECT m.tenant_id, m.user_id, m.organization_id
     FROM "match".contacts m
-    WHERE m.status = 'create' AND m.tenant_id IN (SELECT tenant_id FROM batch)
+    SEMI JOIN batch_slices b ON b.tenant_id = m.tenant_id AND b.slice = slice_of(m.user_id)
+    WHERE m.status = 'create'
     UNION ALL
     SELECT u.tenant_id, u.user_id, NULL
     FROM m365.users u
     JOIN plan_tenants t ON t.tenant_id = u.tenant_id AND t.organization_id IS NULL
     ANTI JOIN user_decisions d ON d.tenant_id = u.tenant_id AND d.user_id = u.user_id AND d.action = 'ignore'
-    WHERE u.in_scope AND u.tenant_id IN (SELECT tenant_id FROM batch)
+    SEMI JOIN batch_slices b ON b.tenant_id = u.tenant_id AND b.slice = slice_of(u.user_id)
+    WHERE u.in_scope
 )
 SELECT
     w.tenant_id,

@@ -1,39 +1,41 @@
 -- The Microsoft 365 data of each user with a contact, against the asset that documents it, where the two are not the
 -- same text. Keys of the traits stand in the order and in the form of itglue.user_assets.traits; NULL is not known.
--- Needs: batch(tenant_id), plan_tenants, new_contacts(tenant_id, user_id).
+-- Needs: batch_slices(tenant_id, slice), slice_of(user_id), plan_tenants, new_contacts(tenant_id, user_id).
 WITH people AS (
     SELECT m.tenant_id, m.user_id, m.organization_id, m.contact_id AS tag
     FROM "match".contacts m
-    WHERE m.status = 'matched' AND m.tenant_id IN (SELECT tenant_id FROM batch)
+    SEMI JOIN batch_slices b ON b.tenant_id = m.tenant_id AND b.slice = slice_of(m.user_id)
+    WHERE m.status = 'matched'
       AND m.tenant_id IN (SELECT tenant_id FROM plan_tenants)
     UNION ALL
     SELECT n.tenant_id, n.user_id, t.organization_id, 'user:' || n.user_id
     FROM new_contacts n JOIN plan_tenants t USING (tenant_id)
-    WHERE n.tenant_id IN (SELECT tenant_id FROM batch)
 ),
 products AS (
     SELECT tenant_id, user_id, array_to_string(list_sort(list(DISTINCT product_name)), ', ') AS licenses
-    FROM m365.license_assignments
-    WHERE tenant_id IN (SELECT tenant_id FROM batch)
+    FROM m365.license_assignments l
+    SEMI JOIN batch_slices b ON b.tenant_id = l.tenant_id AND b.slice = slice_of(l.user_id)
     GROUP BY ALL
 ),
 aliases AS (
     SELECT tenant_id, user_id, array_to_string(list_sort(list(address)), ', ') AS aliases
-    FROM m365.user_addresses
-    WHERE kind IN ('primary', 'alias') AND tenant_id IN (SELECT tenant_id FROM batch)
+    FROM m365.user_addresses a
+    SEMI JOIN batch_slices b ON b.tenant_id = a.tenant_id AND b.slice = slice_of(a.user_id)
+    WHERE kind IN ('primary', 'alias')
     GROUP BY ALL
 ),
 boxes AS (
     SELECT DISTINCT ON (tenant_id, user_id) *
-    FROM m365.mailboxes
-    WHERE user_id IS NOT NULL AND NOT coalesce(is_deleted, false) AND tenant_id IN (SELECT tenant_id FROM batch)
+    FROM m365.mailboxes m
+    SEMI JOIN batch_slices b ON b.tenant_id = m.tenant_id AND b.slice = slice_of(m.user_id)
+    WHERE user_id IS NOT NULL AND NOT coalesce(is_deleted, false)
     ORDER BY tenant_id, user_id, user_principal_name
 ),
 assets AS (
     SELECT DISTINCT ON (a.tenant_id, a.user_id) a.*
     FROM itglue.user_assets a
     JOIN plan_tenants t ON t.tenant_id = a.tenant_id AND t.organization_id = a.organization_id
-    WHERE a.tenant_id IN (SELECT tenant_id FROM batch)
+    SEMI JOIN batch_slices b ON b.tenant_id = a.tenant_id AND b.slice = slice_of(a.user_id)
     ORDER BY a.tenant_id, a.user_id, length(a.asset_id), a.asset_id
 ),
 wanted AS (
