@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +21,7 @@ import duckdb
 
 from o365_etl.slices import slice_in_sql
 from o365_etl.store.disk import local_errors
-from o365_etl.store.warehouse import VIEWS, WORKING, ArrowRows, Db
+from o365_etl.store.warehouse import WORKING, ArrowRows, Db
 from o365_etl.tables import SCHEMAS, TABLES, Table
 
 # A part for itself costs a search for its rows; a small table is written whole.
@@ -30,9 +30,12 @@ _ROWS_WRITTEN_WHOLE = 20_000
 _MOST_CHANGED = 0.3
 # What was replaced leaves gaps in the file; grown so much, it is made anew.
 _MOST_GROWN = 2.5
+_ROWS_SET_AT_ONCE = 400_000
+# What is another with every run, or with any change of the tenant's plan: set for itself, or all rows would be new.
+_OF_THE_RUN = {"sync.changes": ("run_id", "plan_hash")}
 # What a copy knows of itself: its parts, -1 for what has no slices.
 _CONTENTS = "table_name VARCHAR, part VARCHAR, slice INTEGER, mark HUGEINT, rows BIGINT"
-# A view of the warehouse is marked by the rows that it shows.
+# A view of the warehouse that is marked by the rows it shows.
 _BEHIND = {"compare.contacts": "work.contact_sides"}
 
 
@@ -102,6 +105,7 @@ def _update(db: Db, extra: Mapping[str, ArrowRows]) -> None:
     )
     for (name,) in db.rows("SELECT DISTINCT table_name FROM changed_parts ORDER BY 1"):
         _replace(db, TABLES[name])
+    _name_run(db)
     for name in ("new_contents", "changed_parts"):
         db.execute(f"DROP TABLE temp.{name}")
 
@@ -116,6 +120,42 @@ def _replace(db: Db, table: Table) -> None:
         _fill(db, table, None, where)
         db.execute("DELETE FROM published.main.contents WHERE table_name = ?", [table.full_name])
         db.execute("INSERT INTO published.main.contents FROM new_contents WHERE table_name = ?", [table.full_name])
+
+
+def _name_run(db: Db) -> None:
+    """Give the changes that are still planned the run and the hash of the plan that they are part of now: the same for
+    all of a tenant. So many rows at once that DuckDB can hold what they were.
+    """
+    table = TABLES["sync.changes"]
+    name, part = table.full_name, _part(table)
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE plans_now AS SELECT {part} AS part, any_value(run_id) AS run_id,"
+        f" any_value(plan_hash) AS plan_hash, count(*) AS rows FROM {name} WHERE finished_at IS NULL GROUP BY ALL"
+    )
+    for parts in _portions(db.rows("SELECT part, rows FROM plans_now ORDER BY part")):
+        db.execute(
+            f"UPDATE published.{name} AS c SET run_id = n.run_id, plan_hash = n.plan_hash"
+            " FROM (FROM plans_now WHERE part IN (SELECT unnest(?::VARCHAR[]))) n"
+            f" WHERE n.part = {_part(table, 'c.')} AND c.finished_at IS NULL"
+            " AND (c.run_id IS DISTINCT FROM n.run_id OR c.plan_hash IS DISTINCT FROM n.plan_hash)",
+            [parts],
+        )
+        db.execute("CHECKPOINT published")
+    db.execute("DROP TABLE temp.plans_now")
+
+
+def _portions(sizes: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
+    """Names of parts, so many together that they have `_ROWS_SET_AT_ONCE` rows."""
+    portion: list[str] = []
+    held = 0
+    for part, rows in sizes:
+        portion.append(part)
+        held += rows
+        if held >= _ROWS_SET_AT_ONCE:
+            yield portion
+            portion, held = [], 0
+    if portion:
+        yield portion
 
 
 def _fill(db: Db, table: Table, frame: ArrowRows | None, where: str = "") -> None:
@@ -136,26 +176,29 @@ def _contents(extra: Mapping[str, ArrowRows]) -> str:
 
 def _parts(table: Table) -> str:
     source, columns = table.full_name, table.column_names
-    if table.full_name in VIEWS:
+    if table.full_name in _BEHIND:
         source = _BEHIND[table.full_name]
         columns = WORKING[source]
-    content = ", ".join(f'"{column}"' for column in columns)
+    content = ", ".join(f'"{column}"' for column in columns if column not in _OF_THE_RUN.get(table.full_name, ()))
     return (
         f"SELECT '{table.full_name}' AS table_name, {_part(table)} AS part, {_slice(table)} AS slice,"
         f" sum(hash({content})::HUGEINT) AS mark, count(*) AS rows FROM {source} GROUP BY ALL"
     )
 
 
-def _part(table: Table) -> str:
+def _part(table: Table, alias: str = "") -> str:
     """Whose the rows of a table are: one row of `contents` for each value and slice."""
     for column in ("tenant_id", "organization_id"):
         if column in table.column_names:
-            return f"coalesce({column}, '')"
+            return f"coalesce({alias}{column}, '')"
     return "''"
 
 
 def _slice(table: Table) -> str:
-    return f"coalesce({slice_in_sql('user_id')}, -1)" if "user_id" in table.column_names else "-1"
+    for column in ("user_id", "subject_id"):
+        if column in table.column_names:
+            return f"coalesce({slice_in_sql(column)}, -1)"
+    return "-1"
 
 
 def _of_parts(table: Table) -> str:
@@ -184,7 +227,7 @@ def _describe(db: Db, run_id: str, file: Path, is_again: bool) -> None:
 
 def _contract() -> str:
     """What a copy was made by: tables, descriptions, its parts, the version of DuckDB whose hashes it keeps."""
-    said = [duckdb.__version__, _CONTENTS, slice_in_sql("user_id")]
+    said = [duckdb.__version__, _CONTENTS, slice_in_sql("user_id"), repr(_OF_THE_RUN)]
     for table in TABLES.values():
         said.append(table.ddl())
         said += [description for _, description in _descriptions(table)]

@@ -29,13 +29,10 @@ _TALLIES = pa.schema([("tenant_id", pa.string()), ("slice", pa.string()), ("tall
 _OF_PEOPLE = "resource IN ('contact', 'user_asset')"
 _WORKING = (
     *("plan_tenants", "fresh", "batch", "batch_slices", "left_users", "new_contacts", "owners", "found"),
-    "planned_now",
+    "collected",
 )
 # What this run collected, and of what stands from earlier runs what still counts.
-_COLLECTED = (
-    f"(SELECT * FROM collected UNION ALL BY NAME"
-    f" SELECT {', '.join(WORKING['work.planned'])} FROM work.planned SEMI JOIN standing USING (tenant_id))"
-)
+_COLLECTED = "(FROM work.planned_now UNION ALL FROM work.planned SEMI JOIN standing USING (tenant_id))"
 
 
 @contextmanager
@@ -89,7 +86,7 @@ def portions(db: Db, tenants: Sequence[str], slices: str | None = None) -> Itera
     the `slices` of that table (None: all). What is planned for them is collected until it is kept.
     """
     name_tenants(db, "fresh", tenants)
-    db.execute("CREATE OR REPLACE TEMP TABLE planned_now AS SELECT * FROM work.planned LIMIT 0")
+    db.execute("CREATE OR REPLACE TEMP TABLE collected AS SELECT * FROM work.planned LIMIT 0")
     with all_slices(db, tenants) as every:
         for number in tenant_batches(db, USERS_PER_PORTION, slices):
             db.execute(
@@ -154,20 +151,21 @@ def linked_contacts(db: Db) -> dict[str, int]:
 
 
 def begin(db: Db) -> None:
-    """Forget the plan before, and collect a new one beside the table: until it is whole it is none."""
-    db.execute(f"DELETE FROM {CHANGES}")
-    db.execute("CREATE OR REPLACE TEMP TABLE collected AS SELECT * FROM work.planned LIMIT 0")
+    """Forget the plan before: until the new one is whole there is none."""
+    with db.transaction():
+        for table in ("plans", "planned_now", "finished"):
+            db.execute(f"DELETE FROM work.{table}")
 
 
 def append(db: Db, rows: Sequence[Row], *, stands: bool = False) -> None:
-    """Collect changes, in the columns of `sync.changes`; the state is that of those that are not to be written. With
-    `stands` they are for `keep`.
+    """Plan changes, in the columns of `sync.changes`; the state is that of those that are not to be written. With
+    `stands` they are collected to be kept.
     """
     if rows:
         names = WORKING["work.planned"]
         table = pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names})
         with db.registered(incoming=table):
-            db.execute(f"INSERT INTO {'planned_now' if stands else 'collected'} BY NAME SELECT * FROM incoming")
+            db.execute(f"INSERT INTO {'collected' if stands else 'work.planned_now'} BY NAME SELECT * FROM incoming")
 
 
 def keep_people(db: Db, slices: str, tallies: Mapping[tuple[str, int], str]) -> None:
@@ -182,7 +180,7 @@ def keep_people(db: Db, slices: str, tallies: Mapping[tuple[str, int], str]) -> 
     with db.transaction(), db.registered(incoming=table):
         db.execute(f"DELETE FROM work.planned p WHERE {_OF_PEOPLE} AND {planned_for}")
         db.execute(f"DELETE FROM work.tallies t WHERE {in_slices(slices, 't', 't.slice::INTEGER')}")
-        db.execute("INSERT INTO work.planned BY NAME FROM planned_now")
+        db.execute("INSERT INTO work.planned BY NAME FROM collected")
         db.execute("INSERT INTO work.tallies BY NAME SELECT * FROM incoming")
 
 
@@ -190,7 +188,7 @@ def keep_records(db: Db) -> None:
     """Put what was collected for tenants in the place of what was planned for those of the portions before."""
     with db.transaction():
         db.execute(f"DELETE FROM work.planned WHERE NOT {_OF_PEOPLE} AND tenant_id IN (SELECT tenant_id FROM fresh)")
-        db.execute("INSERT INTO work.planned BY NAME FROM planned_now")
+        db.execute("INSERT INTO work.planned BY NAME FROM collected")
 
 
 def tallies(db: Db) -> list[tuple[str, str]]:
@@ -221,37 +219,30 @@ def hashes(db: Db) -> dict[str | None, str]:
 def seal(
     db: Db, run_id: str, plans: Mapping[str | None, str], approved: Set[str | None], blocked: Mapping[str, str]
 ) -> None:
-    """Make what was collected the plan of this run: each change with its tenant's hash, and its state, `blocked` with
-    why it waits.
-
-    Written once, as it is to be: DuckDB keeps a million changed rows in memory, and new ones not.
+    """Make what was planned the plan of this run: each tenant's with its hash, and its state, `blocked` with why it
+    waits.
     """
-    states = ["approved" if t in approved else "blocked" if t in blocked else "planned" for t in plans]
-    table = pa.table(
+    tenants = {None, *plans, *(row[0] for row in db.rows("SELECT tenant_id FROM standing"))}
+    rows = [
         {
-            "tenant_id": pa.array([tenant_id or "" for tenant_id in plans], pa.string()),
-            "plan_hash": pa.array(list(plans.values()), pa.string()),
-            "state": pa.array(states, pa.string()),
-            "why": pa.array([blocked.get(tenant_id or "") for tenant_id in plans], pa.string()),
+            "tenant_id": tenant_id or "",
+            "run_id": run_id,
+            "plan_hash": plans.get(tenant_id),
+            "state": "approved" if tenant_id in approved else "blocked" if tenant_id in blocked else "planned",
+            "why": f"{BRAKE_MARK}{blocked[tenant_id]}" if tenant_id is not None and tenant_id in blocked else None,
         }
-    )
-    with db.registered(plans=table):
-        db.execute(
-            f"INSERT INTO {CHANGES} BY NAME SELECT ? AS run_id, p.plan_hash AS plan_hash, c.* REPLACE ("
-            " coalesce(c.state, p.state) AS state,"
-            f" CASE WHEN c.state IS NULL AND p.state = 'blocked' THEN c.reason || '{BRAKE_MARK}' || p.why"
-            "  ELSE c.reason END AS reason"
-            f") FROM {_COLLECTED} c LEFT JOIN plans p ON p.tenant_id = coalesce(c.tenant_id, '')",
-            [run_id],
-        )
-    for table in ("collected", "standing"):
-        db.execute(f"DROP TABLE {table}")
+        for tenant_id in tenants
+    ]
+    names = WORKING["work.plans"]
+    with db.registered(plans=pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in names]))):
+        db.execute("INSERT INTO work.plans BY NAME SELECT * FROM plans")
+    db.execute("DROP TABLE standing")
 
 
 def set_state(db: Db, tenant_ids: Iterable[str | None], before: str, after: str) -> None:
     """Move the changes of some tenants (None: the account) from one state to another."""
     db.execute(
-        f"UPDATE {CHANGES} SET state = ? WHERE state = ? AND list_contains(?, coalesce(tenant_id, ''))",
+        "UPDATE work.plans SET state = ? WHERE state = ? AND list_contains(?, tenant_id)",
         [after, before, [tenant_id or "" for tenant_id in tenant_ids]],
     )
 
@@ -259,8 +250,8 @@ def set_state(db: Db, tenant_ids: Iterable[str | None], before: str, after: str)
 def hold_again(db: Db, tenant_ids: Iterable[str | None]) -> None:
     """What was approved for these tenants (None: the account) is so no more: it waits as it did when it was planned."""
     db.execute(
-        f"UPDATE {CHANGES} SET state = CASE WHEN contains(reason, '{BRAKE_MARK}') THEN 'blocked' ELSE 'planned' END"
-        " WHERE state = 'approved' AND list_contains(?, coalesce(tenant_id, ''))",
+        "UPDATE work.plans SET state = CASE WHEN why IS NULL THEN 'planned' ELSE 'blocked' END"
+        " WHERE state = 'approved' AND list_contains(?, tenant_id)",
         [[tenant_id or "" for tenant_id in tenant_ids]],
     )
 
@@ -288,10 +279,9 @@ def finish(db: Db, finished: pa.Table, *, replace: bool) -> None:
     """Put finished changes into `sync.changes`; with `replace` over what the plan says of them, else beside it."""
     with db.registered(finished=finished), db.transaction():
         if replace:
-            db.execute(f"DELETE FROM {CHANGES} WHERE change_id IN (SELECT change_id FROM finished)")
-        db.execute(
-            f"INSERT INTO {CHANGES} BY NAME FROM finished WHERE change_id NOT IN (SELECT change_id FROM {CHANGES})"
-        )
+            db.execute("DELETE FROM work.finished WHERE change_id IN (SELECT change_id FROM finished)")
+        beside = "" if replace else f"WHERE change_id NOT IN (SELECT change_id FROM {CHANGES})"
+        db.execute(f"INSERT INTO work.finished BY NAME FROM finished {beside}")
 
 
 def counts(db: Db) -> dict[str, int]:

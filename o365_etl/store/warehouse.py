@@ -28,6 +28,11 @@ from o365_etl.store.duckdb_errors import file_errors
 from o365_etl.tables import SCHEMAS, TABLES, Table
 
 FILE_NAME = "warehouse.duckdb"
+# Closing the gaps that deleted rows leave rewrites a table around them, for one row as for all: it is done when there
+# are so many rows stored for each that is left, in a table of so many rows.
+_MOST_STORED = 1.5
+_LARGE = 250_000
+_VACUUM_TASKS = 100
 # Bytes of the file, and of the changes that are not yet in it.
 _SMALL = 32 * 1024 * 1024
 
@@ -38,6 +43,10 @@ ArrowRows: TypeAlias = "pa.Table | pa.RecordBatchReader"
 STAGES = ("match_contacts", "hold_back", "compare", "history", "plan", "plan_records")
 SLICED = ("compare_contacts", "versions", "plan_people")
 _FIELDS = next(column.values for column in TABLES["compare.contacts"].columns if column.name == "field")
+_PLANNED = (
+    *("change_id", "tenant_id", "organization_id", "action", "resource", "target_id", "fields", "reason", "state"),
+    "subject_id",
+)
 # Tables of the warehouse that are not published, and tables of the contract that are views of them here; the file
 # with the view's SQL beside it. The published copy has a table of each.
 WORKING: Mapping[str, tuple[str, ...]] = {
@@ -54,14 +63,16 @@ WORKING: Mapping[str, tuple[str, ...]] = {
     **{f"work.concluded_{stage}": ("tenant_id", "slice", "mark") for stage in SLICED},
     # Whom the audit held back.
     "work.held": ("tenant_id", "user_id", "candidates", "evidence"),
-    # What is planned for each tenant's contacts, locations and assets, and what the brakes count of each slice of it.
-    "work.planned": (
-        *("change_id", "tenant_id", "organization_id", "action", "resource", "target_id", "fields", "reason", "state"),
-        "subject_id",
-    ),
+    # What is planned for each tenant's contacts, locations and assets, which stands until something of it changes, with
+    # what the brakes count of each slice of it; and what is planned anew by each run. The plan of a run: each tenant's
+    # (the account's: '') hash and state, and why it waits. And what became of changes: the columns of sync.changes.
+    "work.planned": _PLANNED,
     "work.tallies": ("tenant_id", "slice", "tally"),
+    "work.planned_now": _PLANNED,
+    "work.plans": ("tenant_id", "run_id", "plan_hash", "state", "why"),
+    "work.finished": TABLES["sync.changes"].column_names,
 }
-VIEWS: Mapping[str, str] = {"compare.contacts": "compare_contacts"}
+VIEWS: Mapping[str, str] = {"compare.contacts": "compare_contacts", "sync.changes": "sync_changes"}
 
 # NULL must stay NULL: by default pandas makes floats of integers and objects of booleans that have one.
 _NULLABLE: Mapping[pa.DataType, Any] = {
@@ -125,6 +136,8 @@ class Warehouse:
             if not _is_complete(db):
                 with self._creating():
                     create_tables(db)
+            # The published copy is written through this connection too, and made anew when it has grown.
+            db.execute(f"SET max_vacuum_tasks = {_VACUUM_TASKS if self._has_gaps(db) else 0}")
             yield db
 
     def tidy(self, db: Db) -> None:
@@ -143,6 +156,18 @@ class Warehouse:
         finally:
             with self._errors():
                 connection.close()
+
+    def _has_gaps(self, db: Db) -> bool:
+        """Whether so many rows were deleted that what is changed next is better written anew."""
+        stored = db.rows(
+            "SELECT schema_name, table_name, estimated_size FROM duckdb_tables()"
+            " WHERE database_name = current_database() AND estimated_size > ?",
+            [_LARGE],
+        )
+        return any(
+            rows > _MOST_STORED * int(db.scalar(f'SELECT count(*) FROM "{schema}"."{table}"'))
+            for schema, table, rows in stored
+        )
 
     def _creating(self) -> AbstractContextManager[object]:
         """Held while tables are created: nobody else does so then."""

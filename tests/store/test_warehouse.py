@@ -236,3 +236,21 @@ def test_null_keys_are_counted(warehouse: Warehouse) -> None:
         db.append("m365.domains", pa.table({"tenant_id": ["t1", "t2"]}))
 
         assert broken_rules(db, TABLES["m365.domains"]) == {"null_key:domain": 2}
+
+
+@pytest.mark.parametrize(("kept", "tasks"), [(9, 0), (6, 100)])
+def test_gaps_are_closed_where_there_are_many(data_dir: Path, kept: int, tasks: int) -> None:
+    """A table of which so many of ten rows are left is written anew at the next change, or left as it is."""
+    warehouse = Warehouse(data_dir)
+    with warehouse.connect() as db:
+        db.execute("INSERT INTO work.held SELECT 't', range::VARCHAR, '[]', '{}' FROM range(300_000)")
+    with warehouse.connect() as db:
+        db.execute("DELETE FROM work.held WHERE user_id::INTEGER % 10 >= ?", [kept])
+        db.execute("CHECKPOINT")
+    stored = "SELECT estimated_size FROM duckdb_tables() WHERE table_name = 'held'"
+    with warehouse.connect() as db:
+        assert db.scalar("SELECT current_setting('max_vacuum_tasks')") == tasks
+        db.execute("INSERT INTO work.held VALUES ('t', 'u', '[]', '{}')")
+        db.execute("CHECKPOINT")
+        assert (db.scalar(stored) < 300_000) == bool(tasks)
+        assert db.scalar("SELECT count(*) FROM work.held") == kept * 30_000 + 1
