@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -236,3 +237,12 @@ def test_null_keys_are_counted(warehouse: Warehouse) -> None:
         db.append("m365.domains", pa.table({"tenant_id": ["t1", "t2"]}))
 
         assert broken_rules(db, TABLES["m365.domains"]) == {"null_key:domain": 2}
+
+
+def test_one_thread_is_for_a_while_only(tmp_path: Path) -> None:
+    """Whatever happens in between, also within a transaction."""
+    with Warehouse(tmp_path, threads=2).connect() as db:
+        with contextlib.suppress(ValueError), db.on_one_thread(), db.transaction():
+            assert db.scalar("SELECT current_setting('threads')") == 1
+            raise ValueError("broken")
+        assert db.scalar("SELECT current_setting('threads')") == 2
