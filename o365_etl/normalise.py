@@ -98,6 +98,8 @@ def person_key(first: str | None, last: str | None) -> str | None:
     """First + last name, normalised; None unless both are there."""
     if not first or not last:
         return None
+    if (whole := f"{first} {last}").isascii() and not first.isspace() and not last.isspace():
+        return normalise(whole)
     first, last = normalise(first), normalise(last)
     return f"{first} {last}" if first and last else None
 

@@ -21,7 +21,7 @@ from o365_etl.graph.reader import read_tenants
 from o365_etl.graph.session import GraphSession
 from o365_etl.pipeline import progress, quarantining
 from o365_etl.pipeline.catalogue import catalogue_of, load_names
-from o365_etl.pipeline.memory import give_back
+from o365_etl.pipeline.memory import bulk_work, give_back
 from o365_etl.pipeline.planning import Plan, Shard
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.receipts import Receipt
@@ -37,8 +37,9 @@ CORE_STREAMS = ("tenants", "domains", "users", "licenses")
 _MARKS = pa.schema([("tenant_id", pa.string()), ("mark", pa.string())])
 # Frames to be written together: table → (tenant id, its frame).
 Batch = dict[str, list[tuple[str, pa.Table]]]
-# Rows held in memory between two writes to the warehouse.
-LOAD_BATCH_ROWS = 50_000
+# Rows held in memory between two writes to the warehouse: what is written together is packed together. Twice as many
+# would save another tenth of the CPU for 120 MiB more.
+LOAD_BATCH_ROWS = 250_000
 
 
 def read_shard(workspace: Workspace, shard: Shard, read_id: str) -> list[TenantResult]:
@@ -51,7 +52,7 @@ def read_shard(workspace: Workspace, shard: Shard, read_id: str) -> list[TenantR
         progress.tell("tenants read", finished, len(shard.targets))
 
     settings = workspace.settings
-    with GraphSession(settings, threads=settings.limits.threads) as session:
+    with bulk_work(), GraphSession(settings, threads=settings.limits.threads) as session:
         results = read_tenants(session, shard.targets, workspace.landing, read_id, full=shard.full, on_done=on_done)
     give_back()
     return results
@@ -72,7 +73,8 @@ def certify(workspace: Workspace, run_id: str, plan: Plan, results: Sequence[Ten
     catalogue = catalogue_of(workspace)
     failing = quarantining.note(workspace, results, [*plan.excluded, *plan.unlisted], plan.at)
     with workspace.tables() as db:
-        _load(workspace, db, results, catalogue)
+        with bulk_work():
+            _load(workspace, db, results, catalogue)
         _mark_stale(db, plan, results)
         tenants = _tenant_rows(db, plan, results, at, failing)
         with db.transaction():
@@ -194,15 +196,19 @@ def _frames(
 
 
 def _write(db: Db, batch: Batch, marks: Mapping[str, str]) -> None:
-    with db.transaction():
+    """Write the frames and empty the batch."""
+    with db.on_one_thread(), db.transaction():
         db.execute("DELETE FROM work.loaded_tenants WHERE list_contains(?, tenant_id)", [list(marks)])
         rows = pa.table({"tenant_id": list(marks), "mark": list(marks.values())}, schema=_MARKS)
         with db.registered(loaded_now=rows):
             db.execute("INSERT INTO work.loaded_tenants BY NAME SELECT * FROM loaded_now")
-        for name, frames in batch.items():
+        while batch:
+            # What is in DuckDB's hands is let go: it need not be in memory twice.
+            name, frames = batch.popitem()
             # The ids stand beside the frames: a tenant with nothing to show has a frame without rows, and its old
             # rows must go all the same.
             db.replace(name, pa.concat_tables(frame for _, frame in frames), [tenant_id for tenant_id, _ in frames])
+            del frames
 
 
 def _mark_stale(db: Db, plan: Plan, results: Sequence[TenantResult]) -> None:

@@ -38,6 +38,8 @@ DATA_SUFFIX = ".jsonl.zst"
 _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII)
 _SAFE_STREAM = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _READ_SIZE = 1 << 20
+# Between the part of a line and its body.
+_BODY, _TEXT = b'","body":', b'","text":'
 # Where a page says how to get the next one, and what it is a page of: never the same twice, and no content. Servers
 # put them first or last.
 _PAGING = re.compile(rb'"@odata\.(?:nextLink|deltaLink|context)" *: *"[^"]*"')
@@ -96,9 +98,10 @@ class LandingZone:
 
     def parts(self, source: str, stream: str, part: str) -> list[bytes]:
         """The bodies of one part of the last certified read, in order; empty if there is none."""
-        if self.receipt(source, stream) is None:
+        stored = _load(self._base(source, stream, ".receipt.json"), _Stored)
+        if stored is None:
             return []
-        return [body for name, body in self.read(source, stream) if name == part]
+        return [body for _, body in _read_answers(self._file_of(source, stream, stored), stored, part)]
 
     def read(self, source: str, stream: str) -> Iterator[tuple[str, bytes]]:
         """Every answer of the last certified read, in order, as (part, body); a text comes as UTF-8.
@@ -113,8 +116,7 @@ class LandingZone:
             raise NotFoundError(
                 f"the stream {stream} of {source} was never read completely", remedy="Run a sync for it."
             )
-        path = self._file_of(source, stream, stored)
-        return _read_answers(path, stored)
+        return _read_answers(self._file_of(source, stream, stored), stored)
 
     def sources(self) -> list[str]:
         """Every source with a folder here, in order."""
@@ -288,7 +290,8 @@ def _digest(content: Any, prefix: bytes, body: bytes) -> None:
     content.update(_PAGING.sub(b"", body[-_PAGING_WITHIN:]))
 
 
-def _read_answers(path: Path, stored: _Stored) -> Iterator[tuple[str, bytes]]:
+def _read_answers(path: Path, stored: _Stored, only: str | None = None) -> Iterator[tuple[str, bytes]]:
+    """Every answer, or those of one part; of the others it is only seen that they are answers."""
     try:
         with path.open("rb", buffering=0) as raw:
             if os.fstat(raw.fileno()).st_size != stored.file_bytes:
@@ -296,7 +299,8 @@ def _read_answers(path: Path, stored: _Stored) -> Iterator[tuple[str, bytes]]:
             source = HashingFile(raw)
             stream = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
             for line in io.BufferedReader(stream, _READ_SIZE):
-                yield _answer(path, line)
+                if (answer := _answer(path, line, only)) is not None:
+                    yield answer
             while source.read(_READ_SIZE):  # bytes behind the last frame count as well
                 pass
             if source.digest.hexdigest() != stored.sha256:
@@ -305,14 +309,18 @@ def _read_answers(path: Path, stored: _Stored) -> Iterator[tuple[str, bytes]]:
         raise _damaged(path, error.strerror or "it cannot be decompressed") from error
 
 
-def _answer(path: Path, line: bytes) -> tuple[str, bytes]:
-    """Take a line apart without decoding it: the frame around the body is ours and always the same."""
+def _answer(path: Path, line: bytes, only: str | None) -> tuple[str, bytes] | None:
+    """Take a line apart without decoding it: the frame around the body is ours and always the same. None for a line of
+    another part than `only`, whose body is not copied.
+    """
     end = line.find(b'"', 9)
     if line.startswith(b'{"part":"') and line.endswith(b"}\n") and end > 0:
         part, kind = line[9:end].decode("ascii", "replace"), line[end : end + 9]
-        if kind == b'","body":':
+        if kind in (_BODY, _TEXT) and only is not None and part != only:
+            return None
+        if kind == _BODY:
             return part, line[end + 9 : -2]
-        if kind == b'","text":':
+        if kind == _TEXT:
             text: str = json.loads(line[end + 9 : -2])
             return part, text.encode("utf-8", "surrogatepass")
     raise _damaged(path, "a line is not an answer")

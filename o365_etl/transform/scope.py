@@ -61,14 +61,14 @@ class SelectedSkus:
 
     def any_of(self, sku_ids: Collection[str]) -> bool:
         """True if at least one of the products (ids in lower case) is selected."""
-        return any(self._is_selected(sku_id) for sku_id in sku_ids)
-
-    def _is_selected(self, sku_id: str) -> bool:
-        answer = self._answers.get(sku_id)
-        if answer is None:
-            decide: Callable[[str], bool] = self._is_named if self._wanted else self._is_recommended
-            answer = self._answers[sku_id] = decide(sku_id)
-        return answer
+        for sku_id in sku_ids:
+            answer = self._answers.get(sku_id)
+            if answer is None:
+                decide: Callable[[str], bool] = self._is_named if self._wanted else self._is_recommended
+                answer = self._answers[sku_id] = decide(sku_id)
+            if answer:
+                return True
+        return False
 
     def _is_named(self, sku_id: str) -> bool:
         part_number = self._part_number(sku_id)

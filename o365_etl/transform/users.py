@@ -6,9 +6,7 @@ by comprehension; nothing is allocated per user that a column does not need.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 import pyarrow as pa
@@ -18,7 +16,7 @@ from o365_etl.merging import overlay, read_changes
 from o365_etl.normalise import normalise, person_key
 from o365_etl.transform.answers import AssignmentState, MailboxType, Page, SignIn, User
 from o365_etl.transform.catalogue import Catalogue
-from o365_etl.transform.columns import parse_time, to_table
+from o365_etl.transform.columns import Values, times, to_table
 from o365_etl.transform.decode import decode, decode_all
 from o365_etl.transform.licenses import License
 from o365_etl.transform.portal import user_links
@@ -60,10 +58,10 @@ def _changed(old: User, new: User, told: Collection[str]) -> User:
     return msgspec.structs.replace(user, license_assignment_states=tuple(states))
 
 
-def decode_sign_ins(pages: Iterable[bytes]) -> dict[str, datetime | None]:
-    """The last interactive sign-in by object id (lower case)."""
+def decode_sign_ins(pages: Iterable[bytes]) -> dict[str, str | None]:
+    """When the last interactive sign-in was, as Microsoft writes it, by object id (lower case)."""
     return {
-        sign_in.id.lower(): parse_time(sign_in.sign_in_activity.last_sign_in_date_time)
+        sign_in.id.lower(): sign_in.sign_in_activity.last_sign_in_date_time
         for page in decode_all(pages, Page[SignIn])
         for sign_in in page.value or ()
         if sign_in.id and sign_in.sign_in_activity
@@ -82,7 +80,8 @@ def is_guest(user: User) -> bool:
     """Guest by type, or external by the mark in the user name (an external member)."""
     if user.user_type is not None and user.user_type.casefold() == "guest":
         return True
-    return user.user_principal_name is not None and _EXTERNAL_MARK in user.user_principal_name.lower()
+    upn = user.user_principal_name
+    return upn is not None and "#" in upn and _EXTERNAL_MARK in upn.lower()
 
 
 def user_table(
@@ -94,7 +93,7 @@ def user_table(
     licenses: Mapping[str, License],
     catalogue: Catalogue,
     mailbox_types: Mapping[str, MailboxType],
-    sign_ins: Mapping[str, datetime | None],
+    sign_ins: Mapping[str, str | None],
 ) -> pa.Table:
     """`m365.users` of one tenant."""
     ids, rows = list(users), list(users.values())
@@ -112,8 +111,8 @@ def user_table(
         )
         for user_id, user, guest, skus in zip(ids, rows, guests, held, strict=True)
     ]
-    columns: dict[str, Sequence[Any]] = {
-        "tenant_id": [tenant_id] * len(rows),
+    columns: dict[str, Values] = {
+        "tenant_id": tenant_id,
         "user_id": ids,
         "user_principal_name": [user.user_principal_name or None for user in rows],
         "display_name": [user.display_name or None for user in rows],
@@ -132,8 +131,8 @@ def user_table(
         "is_guest": guests,
         "is_licensed": [bool(skus) for skus in held],
         "is_synced_from_ad": [user.on_premises_sync_enabled is True for user in rows],
-        "created_at": [parse_time(user.created_date_time) for user in rows],
-        "last_sign_in_at": [sign_ins.get(user_id) for user_id in ids],
+        "created_at": times([user.created_date_time for user in rows]),
+        "last_sign_in_at": times([sign_ins.get(user_id) for user_id in ids]),
         "in_scope": [reason is None for reason in reasons],
         "out_of_scope_reason": reasons,
         "manage_url": user_links(cloud, tenant_id, ids),
@@ -155,11 +154,10 @@ def user_addresses(user: User) -> dict[str, str]:
     kinds: dict[str, str] = {}
     aliases = []
     for proxy in user.proxy_addresses or ():
-        prefix, _, address = proxy.partition(":")
-        if prefix == "SMTP":
-            kinds[normalise(address)] = "primary"
-        elif prefix.lower() == "smtp":
-            aliases.append(normalise(address))
+        if proxy.startswith("SMTP:"):
+            kinds[normalise(proxy[5:])] = "primary"
+        elif proxy[:5].lower() == "smtp:":
+            aliases.append(normalise(proxy[5:]))
     # Most users are spelt the same everywhere: an address that stands there as it is needs no second folding.
     if user.mail and user.mail not in kinds:
         # Where mail and the main SMTP address differ, the SMTP address is the one mail is sent from.
@@ -184,7 +182,7 @@ def address_table(tenant_id: str, users: Mapping[str, User]) -> pa.Table:
         ids += [user_id] * len(found)
         addresses += found
         kinds += found.values()
-    columns = {"tenant_id": [tenant_id] * len(ids), "user_id": ids, "address": addresses, "kind": kinds}
+    columns: dict[str, Values] = {"tenant_id": tenant_id, "user_id": ids, "address": addresses, "kind": kinds}
     return to_table("m365.user_addresses", columns, len(ids))
 
 
@@ -192,34 +190,43 @@ def assignment_table(
     tenant_id: str, users: Mapping[str, User], licenses: Mapping[str, License], catalogue: Catalogue
 ) -> pa.Table:
     """`m365.license_assignments` of one tenant."""
-    columns: dict[str, list[str | None]] = {
-        name: [] for name in ("user_id", "sku_id", "assigned_by", "product_name", "state", "error")
-    }
-    names: dict[str, str] = {}
+    ids: list[str] = []
+    kinds: list[tuple[str, str]] = []
+    states: list[AssignmentState | None] = []
     for user_id, user in users.items():
-        for (sku_id, assigned_by), state in _assignments(user):
-            if sku_id not in names:
-                license_ = licenses.get(sku_id)
-                names[sku_id] = catalogue.name(sku_id, license_.part_number if license_ else None)
-            columns["user_id"].append(user_id)
-            columns["sku_id"].append(sku_id)
-            columns["assigned_by"].append(assigned_by)
-            columns["product_name"].append(names[sku_id])
-            columns["state"].append(state.state if state else None)
-            columns["error"].append(state.error if state and state.error != "None" else None)
-    rows = len(columns["user_id"])
-    return to_table("m365.license_assignments", {"tenant_id": [tenant_id] * rows, **columns}, rows)
+        found = _assignments(user)
+        ids += [user_id] * len(found)
+        kinds += found
+        states += found.values()
+    sku_ids = [sku_id for sku_id, _ in kinds]
+    names = {sku_id: _name(sku_id, licenses, catalogue) for sku_id in set(sku_ids)}
+    columns: dict[str, Values] = {
+        "tenant_id": tenant_id,
+        "user_id": ids,
+        "sku_id": sku_ids,
+        "assigned_by": [assigned_by for _, assigned_by in kinds],
+        "product_name": [names[sku_id] for sku_id in sku_ids],
+        "state": [state.state if state else None for state in states],
+        "error": [state.error if state and state.error != "None" else None for state in states],
+    }
+    return to_table("m365.license_assignments", columns, len(ids))
 
 
-def _assignments(user: User) -> Iterator[tuple[tuple[str, str], AssignmentState | None]]:
+def _name(sku_id: str, licenses: Mapping[str, License], catalogue: Catalogue) -> str:
+    license_ = licenses.get(sku_id)
+    return catalogue.name(sku_id, license_.part_number if license_ else None)
+
+
+def _assignments(user: User) -> dict[tuple[str, str], AssignmentState | None]:
     """Each (product, assigned by) of a user once; a product without any state counts as assigned directly."""
     found: dict[tuple[str, str], AssignmentState | None] = {
         (state.sku_id.lower(), (state.assigned_by_group or DIRECT).lower()): state
         for state in user.license_assignment_states or ()
         if state.sku_id
     }
-    explained = {sku_id for sku_id, _ in found}
-    for license_ in user.assigned_licenses or ():
-        if license_.sku_id and (sku_id := license_.sku_id.lower()) not in explained:
-            found[sku_id, DIRECT] = None
-    yield from found.items()
+    if user.assigned_licenses:
+        explained = {sku_id for sku_id, _ in found}
+        for license_ in user.assigned_licenses:
+            if license_.sku_id and (sku_id := license_.sku_id.lower()) not in explained:
+                found[sku_id, DIRECT] = None
+    return found

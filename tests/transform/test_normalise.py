@@ -104,3 +104,10 @@ def test_public_mail_domains() -> None:
     assert is_public_mail_domain("contoso.onmicrosoft.com")
     assert not is_public_mail_domain("contoso.com")
     assert not is_public_mail_domain("notgmail.com")
+
+
+@given(st.text("aB \t\x1cé"), st.text("aB \t\x1cé"))
+def test_a_person_is_both_names(first: str, last: str) -> None:
+    """Also where both are folded at once; a name of nothing but blanks is none."""
+    parts = normalise(first), normalise(last)
+    assert person_key(first, last) == (" ".join(parts) if all(parts) else None)
