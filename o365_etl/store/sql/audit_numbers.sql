@@ -2,5 +2,5 @@
 -- Needs: audit_new, digits(). Parameter: national (how many digits from the right).
 CREATE OR REPLACE TEMP TABLE audit_numbers AS
 SELECT DISTINCT organization_id, right(digits(phone), $national) AS number
-FROM audit_new, unnest(phones) AS phones(phone)
+FROM (SELECT organization_id, unnest(phones) AS phone FROM audit_new)
 WHERE digits(phone) <> ''
