@@ -27,7 +27,7 @@ T = TypeVar("T")
 # Rows that are in memory at a time, on the way in and on the way out.
 ROWS_PER_BATCH = 50_000
 # Rows that are objects of their own at a time: so few are gone before the collection of garbage looks at them.
-_ROWS_FETCHED = 1_000
+_ROWS_FETCHED = 500
 
 
 class Database:
