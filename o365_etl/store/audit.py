@@ -53,15 +53,17 @@ def hold_back(
 
     `decided_users` are (tenant id, user id) of those about whom a person decided: they are left as they are.
     `first_applied` says when something was first written for a tenant: accounts that are younger are not looked at, for
-    by then every contact that Microsoft 365 explains was linked. Only the tenants that `due` leaves of them are audited;
-    of the others those are held again who were held before. It may look at the tables `LOOKED_AT`.
+    by then every contact that Microsoft 365 explains was linked. Only the tenants that `due` names of these are
+    audited, of the others those are held again who were held before; it may look at the tables `LOOKED_AT`.
     """
     with _looking_at(db, tenant_ids, decided_users, first_applied), due(tenant_ids) as left:
         rows = [held for _, users, contacts in _people(db, left) for held in audit(users, contacts)]
         with db.transaction(), db.registered(found_now=_table(_HELD, rows)):
             db.execute("DELETE FROM work.held WHERE list_contains(?, tenant_id)", [list(left)])
             db.execute("INSERT INTO work.held BY NAME SELECT * FROM found_now")
-        again = db.rows(f"SELECT {', '.join(_HELD)} FROM work.held WHERE list_contains(?, tenant_id)", [list(tenant_ids)])
+        again = db.rows(
+            f"SELECT {', '.join(_HELD)} FROM work.held WHERE list_contains(?, tenant_id)", [list(tenant_ids)]
+        )
         return hold(db, again)
 
 

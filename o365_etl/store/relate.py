@@ -29,8 +29,8 @@ LINKS_PER_PORTION = 50_000
 # What `compare` fills: two tables of the contract, and the wide rows behind the view compare.contacts.
 COMPARED = ("compare.organizations", "compare.licenses", "work.contact_sides", "work.tenant_locations")
 _MATCHING = (
-    *("certain", "decided", "linked", "taken", "pool_users", "pool_contacts", "pairs", "settled", "rivals"),
-    "differing",
+    *("certain", "decided", "linked", "taken", "pool_users", "pool_organizations", "pool_contacts", "pairs"),
+    *("settled", "rivals", "differing"),
 )
 
 
@@ -138,7 +138,7 @@ def match_contacts(
 
 
 def _settle_batch(db: Db) -> None:
-    for step in ("match_pool_users", "match_pool_contacts"):
+    for step in ("match_pool_users", "match_pool_organizations", "match_pool_contacts"):
         db.run_file(step)
     for rule in RULES:
         db.run_file(f"match_pairs_{rule}")

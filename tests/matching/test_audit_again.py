@@ -138,9 +138,7 @@ def conclude(db: Db) -> int:
         asked.append("")
         return held_back(users, contacts)
 
-    hold_back(
-        db, ["t", "other"], (), {}, spied, lambda tenants: unconcluded(db, "hold_back", tenants, OF_HOLDING)
-    )
+    hold_back(db, ["t", "other"], (), {}, spied, lambda tenants: unconcluded(db, "hold_back", tenants, OF_HOLDING))
     return len(asked)
 
 
@@ -219,7 +217,9 @@ def test_whom_it_leaves_out_would_say_nothing(
             ],
             "itglue.contacts": [contact(str(n), *name.split()) for n, (name, *_) in enumerate(contacts)],
             "itglue.contact_phones": [
-                {"contact_id": str(n), "number": number} for n, (_, phones, _) in enumerate(contacts) for number in phones
+                {"contact_id": str(n), "number": number}
+                for n, (_, phones, _) in enumerate(contacts)
+                for number in phones
             ],
         }
     )

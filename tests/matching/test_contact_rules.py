@@ -732,9 +732,7 @@ def test_only_what_differs_is_written_and_nothing_else_is_left(
     tables = tables_of(case)
     columns = ", ".join(TABLES["match.contacts"].column_names)
     tables["match.contacts"] += [
-        row
-        for row in db.arrow(f'SELECT {columns} FROM "match".contacts').to_pylist()
-        if row["tenant_id"] in case.fresh
+        row for row in db.arrow(f'SELECT {columns} FROM "match".contacts').to_pylist() if row["tenant_id"] in case.fresh
     ]
     fill(tables)
     found, expected = match_again(db, case), match(case)

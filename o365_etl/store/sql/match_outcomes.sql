@@ -34,12 +34,14 @@ people AS (
         k.contacts,
         k.users
     FROM m365.users u
-    LEFT JOIN "match".organizations m ON m.tenant_id = u.tenant_id AND m.status = 'matched'
+    JOIN (
+        SELECT tenant_id, o.organization_id
+        FROM fresh LEFT JOIN (FROM "match".organizations WHERE status = 'matched') o USING (tenant_id)
+    ) m USING (tenant_id)
     LEFT JOIN decided d ON d.u = u.rowid
     LEFT JOIN linked l ON l.u = u.rowid
     LEFT JOIN settled s ON s.u = u.rowid
     LEFT JOIN candidates k ON k.u = u.rowid
-    WHERE u.tenant_id IN (SELECT tenant_id FROM fresh)
 ),
 judged AS (
     SELECT
