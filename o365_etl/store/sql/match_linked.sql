@@ -1,7 +1,7 @@
 -- The links of earlier syncs into the organization that the tenant is matched with now, and whether their contact is
--- still in it. A link that a decision overruled is none any more; one that stands beside the decision to create a contact
--- is the contact that was created. `u` is the row of the user, so that what follows carries a number instead of two ids;
--- only of one who is not there any more the tenant is named as well.
+-- still in it. A link that a decision overruled is none any more; one that stands beside the decision to create a
+-- contact is the contact that was created. `u` is the row of the user, so that what follows carries a number instead of
+-- two ids; only of one who is not there any more the tenant is named as well.
 -- Needs: user_links(tenant_id, user_id, organization_id, contact_id), decided.
 CREATE OR REPLACE TEMP TABLE linked AS
 SELECT

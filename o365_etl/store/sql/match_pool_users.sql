@@ -4,7 +4,7 @@
 CREATE OR REPLACE TEMP TABLE pool_users AS
 SELECT u.rowid AS u, m.organization_id, u.name_key
 FROM m365.users u
-JOIN (FROM "match".organizations SEMI JOIN batch USING (tenant_id)) m ON m.tenant_id = u.tenant_id AND m.status = 'matched'
+JOIN (FROM "match".organizations SEMI JOIN batch USING (tenant_id) WHERE status = 'matched') m USING (tenant_id)
 WHERE u.in_scope
   AND NOT EXISTS (FROM decided d WHERE d.u = u.rowid)
   AND NOT EXISTS (FROM linked l WHERE l.u = u.rowid AND NOT l.is_there)
