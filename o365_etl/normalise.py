@@ -80,6 +80,8 @@ _TENANT_DOMAIN_SUFFIXES = (".onmicrosoft.com", ".onmicrosoft.us", ".partner.onms
 
 # Country codes and exit codes stand before these digits of a phone number.
 NATIONAL_DIGITS = 9
+# A number that so many contacts or users have is a switchboard's.
+SWITCHBOARD = 3
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 
 

@@ -36,13 +36,11 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from o365_etl.matching.nicknames import DESKS, NAMES
-from o365_etl.normalise import NATIONAL_DIGITS, digits, normalise
+from o365_etl.normalise import NATIONAL_DIGITS, SWITCHBOARD, digits, normalise
 
 KINDS = ("swapped_names", "display_name", "typo", "same_mailbox", "nickname", "same_phone", "changed_surname")
 # Contacts shown to a person for one user.
 MOST = 5
-# A number that so many contacts or users have is a switchboard's.
-SWITCHBOARD = 3
 _SHORTEST_PHONE = 7
 _SHORTEST_MAILBOX = 4
 _SHORTEST_PREFIX = 3

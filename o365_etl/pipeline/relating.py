@@ -16,7 +16,7 @@ from o365_etl.matching.organizations import match_organizations as match_by_rule
 from o365_etl.pipeline.documentation import is_known
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import history, relate
-from o365_etl.store.audit import hold_again, hold_back
+from o365_etl.store.audit import LOOKED_AT, hold_back
 from o365_etl.store.marks import Basis, SliceBasis, unconcluded, unconcluded_slices
 from o365_etl.store.warehouse import SLICED, STAGES, Db
 from o365_etl.tables import HISTORY, TABLES
@@ -40,11 +40,8 @@ OF_MATCHES = Basis(
         "match.organizations": ("tenant_name", "organization_name", "rule", "evidence", "decided_by", "decided_at"),
     },
 )
-OF_HOLDING = Basis(
-    tenant=("m365.users", "m365.user_addresses", "match.contacts", "first_applied", "user_decisions"),
-    organization=("itglue.contacts", "itglue.contact_emails", "itglue.contact_phones"),
-    without={"m365.users": _SIGNED_IN, "match.contacts": HOW_FOUND},
-)
+# The audit concludes about an organization, from the people it looks at and nobody else.
+OF_HOLDING = Basis(tenant=(), organization=LOOKED_AT)
 OF_COMPARISONS = Basis(
     tenant=(
         *("m365.tenants", "m365.users", "m365.user_addresses", "m365.licenses", "match.organizations"),
@@ -165,10 +162,10 @@ def match_contacts(workspace: Workspace) -> Done:
             relate.match_contacts(db, due, lambda found: _link(workspace, found), fresh)
             if is_held:
                 decided = {(decision.tenant_id, decision.user_id) for decision in decisions}
-                # A match that found links where it found users before leaves the same users over.
-                with unconcluded(db, "hold_back", due, OF_HOLDING) as left:
-                    hold_back(db, left, decided, applied, held_back)
-                hold_again(db, sorted(set(due) - set(left)))
+                # The same people leave the same ones to be held, whatever else was matched anew.
+                hold_back(
+                    db, due, decided, applied, held_back, lambda those: unconcluded(db, "hold_back", those, OF_HOLDING)
+                )
         return Done(_rows(db, ("match.contacts",)), _outcomes(db, "match.contacts"))
 
 

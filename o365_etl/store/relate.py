@@ -30,9 +30,8 @@ LINKS_PER_PORTION = 50_000
 # What `compare` fills tenant by tenant; the wide rows behind the view compare.contacts it fills slice by slice.
 COMPARED = ("compare.organizations", "compare.licenses", "work.tenant_locations")
 _MATCHING = (
-    *("certain", "decided", "linked", "taken", "pool_users", "pool_contacts", "pool_emails", "pairs", "settled"),
-    "rivals",
-    "new_links",
+    *("certain", "decided", "linked", "taken", "pool_users", "pool_organizations", "pool_contacts", "pairs"),
+    *("settled", "rivals", "differing"),
 )
 
 
@@ -124,22 +123,23 @@ def match_contacts(
         # The working tables are filled outside the transaction: DuckDB reads what is not committed on one core only.
         for _ in tenant_batches(db, USERS_PER_BATCH):
             _settle_batch(db)
+        db.run_file("match_outcomes")
         with _plain_compression(db), db.transaction():
-            db.execute('DELETE FROM "match".contacts WHERE tenant_id IN (SELECT tenant_id FROM fresh)')
-            db.run_file("match_contacts")
-        db.run_file("match_new_links")
-        for first in range(0, int(db.scalar("SELECT count(*) FROM new_links")), LINKS_PER_PORTION):
-            on_links(
-                db.rows(
-                    "SELECT tenant_id, user_id, organization_id, contact_id, rule FROM new_links"
-                    " WHERE rowid >= ? AND rowid < ?",
-                    [first, first + LINKS_PER_PORTION],
+            if db.rows('SELECT 1 FROM "match".contacts SEMI JOIN fresh USING (tenant_id) LIMIT 1'):
+                db.run_file("match_differing")
+                db.execute('DELETE FROM "match".contacts WHERE rowid IN (SELECT old FROM differing)')
+                db.execute(
+                    'INSERT INTO "match".contacts BY NAME'
+                    " SELECT * EXCLUDE (old) FROM differing WHERE user_id IS NOT NULL"
                 )
-            )
+            else:
+                db.run_file("match_contacts")
+        for links in db.portions("match_new_links", LINKS_PER_PORTION):
+            on_links(links)
 
 
 def _settle_batch(db: Db) -> None:
-    for step in ("match_pool_users", "match_pool_contacts", "match_pool_emails"):
+    for step in ("match_pool_users", "match_pool_organizations", "match_pool_contacts"):
         db.run_file(step)
     for rule in RULES:
         db.run_file(f"match_pairs_{rule}")
@@ -229,12 +229,16 @@ def _fresh(db: Db, fresh: Sequence[str]) -> Iterator[None]:
 def _plain_compression(db: Db) -> Iterator[None]:
     """Millions of rows of text that the next sync replaces: compressing them takes as long as making them.
 
-    Around the transaction, not in it: in a failed one no setting can be put back.
+    What is more than little goes into the file with the transaction, while this holds: as a change beside the file it
+    would be written twice, and compressed after all once the file is closed. Around the transaction, not in it: in a
+    failed one no setting can be put back.
     """
     db.execute("SET force_compression = 'uncompressed'")
+    db.execute("SET checkpoint_threshold = '1MB'")
     try:
         yield
     finally:
+        db.execute("RESET checkpoint_threshold")
         db.execute("SET force_compression = 'auto'")
 
 

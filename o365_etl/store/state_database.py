@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 # Rows that are in memory at a time, on the way in and on the way out.
 ROWS_PER_BATCH = 50_000
+# Rows that are objects of their own at a time: so few are gone before the collection of garbage looks at them.
+_ROWS_FETCHED = 500
 
 
 class Database:
@@ -71,12 +73,13 @@ class Database:
         """
         found = query.selected_columns
         with self.reading() as connection:
-            options = connection.execution_options(yield_per=ROWS_PER_BATCH)
+            options = connection.execution_options(yield_per=_ROWS_FETCHED)
             # Closed also if nobody asks for the rest: a server keeps the rows of an open result.
             with options.execute(query) as result:
-                for rows in result.partitions():
-                    values = zip(found, zip(*rows, strict=True), strict=True)
-                    columns = {column.name: _plain(column, each) for column, each in values}
+                partitions = result.partitions()
+                while some := list(itertools.islice(map(_columns, partitions), ROWS_PER_BATCH // _ROWS_FETCHED)):
+                    values = (list(itertools.chain.from_iterable(parts)) for parts in zip(*some, strict=True))
+                    columns = {c.name: _plain(c, each) for c, each in zip(found, values, strict=True)}
                     yield pa.record_batch([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
 
     def table(self, query: sa.Select[Any], schema: pa.Schema) -> pa.Table:
@@ -153,6 +156,10 @@ def chunks(items: Iterable[T], size: int = ROWS_PER_BATCH) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(itertools.islice(iterator, size)):
         yield chunk
+
+
+def _columns(rows: Sequence[sa.Row[Any]]) -> list[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True))
 
 
 def _plain(column: sa.ColumnElement[Any], values: Sequence[Any]) -> Sequence[Any]:

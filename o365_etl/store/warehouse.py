@@ -216,6 +216,15 @@ class Db:
         """Run the one statement in `o365_etl/store/sql/{name}.sql`, with `$name` parameters; returns its rows."""
         return self.rows(sql_of(name), params or None)
 
+    def portions(self, name: str, rows: int) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of the SELECT in `o365_etl/store/sql/{name}.sql`, at most so many at a time, as they are asked for;
+        nothing else can be run before the last.
+        """
+        with self._errors():
+            result = self._connection.execute(sql_of(name))
+            while portion := result.fetchmany(rows):
+                yield portion
+
     def arrow_file(self, name: str, **params: object) -> pa.Table:
         """The result of the SELECT in `o365_etl/store/sql/{name}.sql`, with `$name` parameters, as an Arrow table."""
         return self.arrow(sql_of(name), params or None)

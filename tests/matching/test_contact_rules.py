@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from o365_etl.store import relate
 from o365_etl.store.warehouse import Db
+from o365_etl.tables import TABLES
 
 ORG = "100"
 ANNA = "anna@x.example"
@@ -717,6 +718,26 @@ def test_a_second_match_finds_what_the_first_one_found(db: Db, matched: Match, c
     assert second.outcomes == expected
     assert second.portions == []
     assert match_again(db, case) == second
+
+
+@settings(max_examples=20, deadline=None)
+@given(worlds(), worlds())
+@example(ALL_SORTS, world([], []))
+@example(world([user("a", addresses={ANNA: "alias"})], [contact("1", ANNA)]), ALL_SORTS)
+def test_only_what_differs_is_written_and_nothing_else_is_left(
+    db: Db, fill: Callable[..., None], matched: Match, before: World, case: World
+) -> None:
+    """Whatever an earlier match said of fresh tenants: it ends as if there had been none."""
+    matched(before)
+    tables = tables_of(case)
+    columns = ", ".join(TABLES["match.contacts"].column_names)
+    tables["match.contacts"] += [
+        row for row in db.arrow(f'SELECT {columns} FROM "match".contacts').to_pylist() if row["tenant_id"] in case.fresh
+    ]
+    fill(tables)
+    found, expected = match_again(db, case), match(case)
+    assert found.outcomes == expected
+    assert found.links == sorted(new_links(case, expected))
 
 
 @settings(max_examples=6, deadline=None)

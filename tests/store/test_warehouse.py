@@ -255,6 +255,8 @@ def test_gaps_are_closed_where_there_are_many(data_dir: Path, kept: int, tasks: 
         db.execute("CHECKPOINT")
         assert (db.scalar(stored) < 300_000) == bool(tasks)
         assert db.scalar("SELECT count(*) FROM work.held") == kept * 30_000 + 1
+
+
 def test_one_thread_is_for_a_while_only(tmp_path: Path) -> None:
     """Whatever happens in between, also within a transaction."""
     with Warehouse(tmp_path, threads=2).connect() as db:

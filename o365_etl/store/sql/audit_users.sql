@@ -1,11 +1,23 @@
 -- The new users, and whoever else of the same organizations has one of their phone numbers: he shows which is a
--- switchboard's.
--- Needs: audit_new, audit_numbers(organization_id, number), digits(). Parameter: national.
-WITH people AS MATERIALIZED (
-    SELECT m.tenant_id, m.user_id, m.organization_id, n.user_id IS NOT NULL AS is_new
-    FROM "match".contacts m
-    LEFT JOIN audit_new n ON n.tenant_id = m.tenant_id AND n.user_id = m.user_id
-    WHERE m.organization_id IN (SELECT organization_id FROM audit_new)
+-- switchboard's. Of those who have the very same phones so many as make a switchboard say what all say.
+-- Needs: audit_new, audit_numbers(organization_id, number), digits(). Parameters: national, switchboard.
+INSERT INTO audit_users BY NAME
+WITH callers AS (
+    SELECT tenant_id, user_id, business_phone, mobile_phone
+    FROM m365.users
+    WHERE right(digits(business_phone), $national) IN (SELECT number FROM audit_numbers)
+       OR right(digits(mobile_phone), $national) IN (SELECT number FROM audit_numbers)
+),
+others AS (
+    SELECT m.organization_id, c.*
+    FROM callers c
+    JOIN "match".contacts m USING (tenant_id, user_id)
+    ANTI JOIN audit_new n ON n.tenant_id = c.tenant_id AND n.user_id = c.user_id
+    WHERE (m.organization_id, right(digits(c.business_phone), $national)) IN (FROM audit_numbers)
+       OR (m.organization_id, right(digits(c.mobile_phone), $national)) IN (FROM audit_numbers)
+    QUALIFY row_number() OVER (
+        PARTITION BY m.organization_id, c.business_phone, c.mobile_phone ORDER BY c.tenant_id, c.user_id
+    ) <= $switchboard
 ),
 addresses AS (
     SELECT tenant_id, user_id, list(address ORDER BY address) AS addresses
@@ -13,20 +25,14 @@ addresses AS (
     SEMI JOIN audit_new USING (tenant_id, user_id)
     GROUP BY tenant_id, user_id
 )
+SELECT n.*, coalesce(a.addresses, []) AS addresses, true AS is_new
+FROM audit_new n LEFT JOIN addresses a USING (tenant_id, user_id)
+UNION ALL BY NAME
 SELECT
-    p.organization_id,
-    p.tenant_id,
-    p.user_id,
-    u.given_name AS first_name,
-    u.surname AS last_name,
-    u.display_name,
-    u.job_title AS title,
-    [number for number in [u.business_phone, u.mobile_phone] if number IS NOT NULL] AS phones,
-    coalesce(a.addresses, []) AS addresses,
-    p.is_new
-FROM people p
-JOIN m365.users u ON u.tenant_id = p.tenant_id AND u.user_id = p.user_id
-LEFT JOIN addresses a ON a.tenant_id = p.tenant_id AND a.user_id = p.user_id
-WHERE p.is_new
-  OR (p.organization_id, right(digits(u.business_phone), $national)) IN (FROM audit_numbers)
-  OR (p.organization_id, right(digits(u.mobile_phone), $national)) IN (FROM audit_numbers)
+    organization_id,
+    tenant_id,
+    user_id,
+    [number for number in [business_phone, mobile_phone] if number IS NOT NULL] AS phones,
+    [] AS addresses,
+    false AS is_new
+FROM others

@@ -9,8 +9,8 @@ per_user AS (
     SELECT
         u,
         count(*) FILTER (is_free) AS free,
-        min(contact_id) FILTER (is_free) AS contact_id,
-        min(seen) FILTER (is_free) AS seen
+        any_value(contact_id) FILTER (is_free) AS contact_id,
+        any_value(seen) FILTER (is_free) AS seen
     FROM candidates
     GROUP BY u
 ),
