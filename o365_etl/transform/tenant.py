@@ -32,6 +32,16 @@ from o365_etl.transform.users import (
 )
 
 Parts = Callable[[str, str], list[bytes]]
+# The parts of each stream of which tables are made.
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "tenants": ("organization",),
+    "domains": ("domains",),
+    "users": ("users",),
+    "users_changes": ("changed", "kept"),
+    "licenses": ("subscribed_skus", "subscriptions"),
+    "sign_ins": ("sign_ins",),
+    "mailboxes": ("usage_csv", "types"),
+}
 
 
 class TenantContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +99,7 @@ def _user_frames(
         # In this order: what was kept of a removed user comes after the word that he was removed.
         changed = parts("users_changes", "changed") + parts("users_changes", "kept")
     users = decode_users(parts("users", "users"), changed)
-    types = _mailbox_types(parts) if "mailboxes" in certified else {}
+    types = mailbox_types(parts) if "mailboxes" in certified else {}
     sign_ins = decode_sign_ins(parts("sign_ins", "sign_ins")) if "sign_ins" in certified else {}
     frames = {
         "m365.users": user_table(
@@ -118,7 +128,7 @@ def _user_frames(
     return frames
 
 
-def _mailbox_types(parts: Parts) -> dict[str, MailboxType]:
+def mailbox_types(parts: Parts) -> dict[str, MailboxType]:
     """What is known of the mailboxes, by user id (lower case)."""
     bodies = parts("mailboxes", "types")
     return {user_id.lower(): known for user_id, known in decode_map(bodies[-1], MailboxType).items()} if bodies else {}
