@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from o365_etl.errors import ProtocolError
+from o365_etl.errors import NotFoundError, ProtocolError
 from o365_etl.graph.changes import in_force as users_in_force
 from o365_etl.graph.model import TenantResult
 from o365_etl.pipeline import progress
@@ -118,7 +119,7 @@ class _Answers:
     def _of(self, stream: str) -> dict[str, list[bytes]]:
         if stream not in self._read:
             parts = self._read[stream] = {part: [] for part in PARTS[stream]}
-            if self._landing.receipt(self.tenant_id, stream) is not None:
+            with suppress(NotFoundError):
                 for part, body in self._landing.read(self.tenant_id, stream):
                     if part in parts:
                         parts[part].append(body)
