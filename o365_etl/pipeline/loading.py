@@ -43,13 +43,13 @@ _BY_USER = tuple(name for name in TABLES if name.startswith("m365.") and "user_i
 
 
 class _Loaded(NamedTuple):
-    """What is remembered of a tenant. `mark`: all it says; `sums`: of each slice of its users, None if they were not
-    dealt; `basis`: what else their rows rest on.
+    """What is remembered of a tenant. `mark`: all it says; `slices`: the digests of its users' slices, None if they
+    were not dealt; `basis`: what else their rows rest on.
     """
 
     mark: str | None = None
     basis: str | None = None
-    sums: str | None = None
+    slices: str | None = None
 
 
 class _Piece(NamedTuple):
@@ -74,7 +74,7 @@ def load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalogu
     unchanged: dict[str, datetime | None] = {}
     held = 0
     before = {
-        row[0]: _Loaded(*row[1:]) for row in db.rows("SELECT tenant_id, mark, basis, sums FROM work.loaded_tenants")
+        row[0]: _Loaded(*row[1:]) for row in db.rows("SELECT tenant_id, mark, basis, slices FROM work.loaded_tenants")
     }
     names = _names(catalogue)
     for done, result in enumerate(results, start=1):
@@ -88,8 +88,8 @@ def load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalogu
             unchanged[result.tenant_id] = context.as_of
             continue
         answers = _Answers(workspace.landing, result.tenant_id)
-        pieces, basis, sums = _pieces(answers, frozenset(certified), context, names, known)
-        loaded[result.tenant_id] = _Loaded(mark, basis, sums)
+        pieces, basis, digests = _pieces(answers, frozenset(certified), context, names, known)
+        loaded[result.tenant_id] = _Loaded(mark, basis, digests)
         for name, piece in pieces.items():
             batch.setdefault(name, []).append(piece)
             held += piece.frame.num_rows
@@ -129,24 +129,26 @@ class _Answers:
 def _pieces(
     answers: _Answers, certified: frozenset[str], context: TenantContext, names: str, known: _Loaded
 ) -> tuple[dict[str, _Piece], str | None, str | None]:
-    """What is to be written of a tenant of which `known` is loaded, and the basis and the sums of its slices."""
+    """What is to be written of a tenant of which `known` is loaded, and the basis and the digests of its slices."""
     basis: str | None = None
-    sums: str | None = None
+    digests: str | None = None
     slices: frozenset[int] | None = None
     dealt = sliced(answers, certified)
     if dealt is not None:
-        basis, sums = _basis(answers, certified, context, names), " ".join(map(str, dealt.sums))
-        if known.sums is not None and known.basis == basis:
-            slices = dealt.differing([int(each) for each in known.sums.split()])
+        basis, digests = _basis(answers, certified, context, names), " ".join(dealt.digests)
+        if known.slices is not None and known.basis == basis:
+            slices = dealt.differing(known.slices.split())
     parts = answers.give if dealt is None or slices is None else dealt.parts(slices)
     dealt = None
-    pieces = {}
-    for name, frame in tenant_frames(parts, certified, context).items():
-        if set(frame.column("tenant_id").unique().to_pylist()) - {answers.tenant_id}:
-            tenant_id = answers.tenant_id
-            raise ProtocolError(f"{name}: rows of another tenant in the answers of {tenant_id}", code="wrong_tenant")
-        pieces[name] = _Piece(answers.tenant_id, frame, slices if name in _BY_USER else None)
-    return pieces, basis, sums
+    frames = tenant_frames(parts, certified, context)
+    if frames and set(frames["m365.tenants"].column("tenant_id").to_pylist()) != {answers.tenant_id}:
+        raise ProtocolError(
+            f"m365.tenants: rows of another tenant in the answers of {answers.tenant_id}", code="wrong_tenant"
+        )
+    pieces = {
+        name: _Piece(answers.tenant_id, frame, slices if name in _BY_USER else None) for name, frame in frames.items()
+    }
+    return pieces, basis, digests
 
 
 def _certified(workspace: Workspace, tenant_id: str) -> dict[str, Receipt]:

@@ -1,8 +1,7 @@
 """The answers of one tenant, its users dealt into slices: which slices say something new, and the answers of those.
 
 What counts of a user is what was answered of him (with what changed since), when he last signed in, and what is known
-of his mailbox; a slice is remembered as a sum of hashes of that, whatever the order of the answers. Nothing else of a
-user is decoded to take it.
+of his mailbox. A slice has the digest of that, for which nothing of a user but his id and his name is decoded.
 
 Mailboxes of the report that are nobody's are a slice of their own: which they are depends on the names of all users.
 
@@ -25,6 +24,8 @@ from o365_etl.transform.tenant import Parts, mailbox_types
 
 # The slice of rows that belong to no user.
 NOBODYS = SLICES
+# Of each digest so many are kept: 64 bits.
+_DIGITS = 16
 
 
 class _Known(msgspec.Struct, rename="camel", gc=False):
@@ -45,8 +46,8 @@ _encode = msgspec.json.Encoder().encode
 class Sliced:
     """One tenant's answers, as far as users' rows are made of them.
 
-    `sums` are those of its slices, the last one that of `NOBODYS`: two answers say the same of a slice if its sums are
-    equal and nothing differs that counts for all users.
+    `digests` are those of its slices, the last one that of `NOBODYS`: of a slice with the same digest the same is
+    said, unless something differs that counts for all users.
     """
 
     def __init__(
@@ -64,11 +65,12 @@ class Sliced:
         self._changes = changes
         self._sign_ins = sign_ins
         self._types = types
-        self.sums = self._sums()
+        self.digests = self._digests()
 
-    def differing(self, sums: Sequence[int]) -> frozenset[int]:
-        """The slices that say something else than those that had `sums`."""
-        return frozenset(number for number, pair in enumerate(zip(self.sums, sums, strict=True)) if pair[0] != pair[1])
+    def differing(self, digests: Sequence[str]) -> frozenset[int]:
+        """The slices of which something else is said than of those that had `digests`."""
+        pairs = enumerate(zip(self.digests, digests, strict=True))
+        return frozenset(number for number, (now, before) in pairs if now != before)
 
     def parts(self, slices: Collection[int]) -> Parts:
         """The answers as they were if there were only the users of `slices`, and nobody's mailboxes only if they are
@@ -94,15 +96,15 @@ class Sliced:
     def _all_ids(self) -> list[str]:
         return [*self._users, *(user_id for user_id in self._changes.objects if user_id not in self._users)]
 
-    def _sums(self) -> tuple[int, ...]:
-        sums = [0] * (SLICES + 1)
-        told, sign_ins, types = self._changes.objects, self._sign_ins, self._types
+    def _digests(self) -> tuple[str, ...]:
+        slices = [sha256() for _ in range(SLICES)]
+        users, sign_ins, types, told = self._users, self._sign_ins, self._types, self._changes.objects
         for user_id in self._all_ids():
-            said = sha256(self._users.get(user_id, b""))
-            said.update(_encode((sign_ins.get(user_id), types.get(user_id), told.get(user_id))))
-            sums[slice_of(user_id)] += int.from_bytes(said.digest()[:8])
-        sums[NOBODYS] = int.from_bytes(sha256(_encode(sorted(self._names.values()))).digest()[:8])
-        return tuple(each % 2**64 for each in sums)
+            digest = slices[slice_of(user_id)]
+            digest.update(users.get(user_id, b""))
+            digest.update(_encode((sign_ins.get(user_id), types.get(user_id), told.get(user_id))))
+        nobodys = sha256(_encode(sorted(self._names.values())))
+        return tuple(digest.hexdigest()[:_DIGITS] for digest in (*slices, nobodys))
 
     def _report(self, ids: Sequence[str], *, with_nobodys: bool) -> list[bytes]:
         bodies = self._parts("mailboxes", "usage_csv")[-1:]
