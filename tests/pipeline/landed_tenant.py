@@ -30,7 +30,6 @@ LOADED = (
     *("m365.license_assignments", "m365.mailboxes"),
 )
 CONFIG = """
-data_dir = "data"
 [itglue]
 api_key = { env = "NOT_ASKED_FOR" }
 [[connections]]
@@ -153,10 +152,10 @@ def page(items: Iterable[Any], before: str = "") -> bytes:
     return before.encode() + json.dumps({"value": list(items)}).encode()
 
 
-def installation(folder: Path) -> Workspace:
-    """An installation that has read nothing yet."""
+def installation(folder: Path, where: str = 'data_dir = "data"', more: str = "") -> Workspace:
+    """An installation that has read nothing yet, unless its data are where those of another are."""
     config = folder / "o365_etl.toml"
-    config.write_text(CONFIG, encoding="utf-8")
+    config.write_text(f"{where}\n{CONFIG}\n{more}", encoding="utf-8")
     return Workspace.of(load_settings(config))
 
 

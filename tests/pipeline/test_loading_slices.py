@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from o365_etl.pipeline.workspace import Workspace
+from o365_etl.slices import slice_of
 from o365_etl.store.warehouse import Db
 from tests.pipeline.landed_tenant import (
     E3,
@@ -163,7 +166,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace,
         yield workspace, db
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rounds=ROUNDS)
 @example(rounds=[[(_rename, 0)], [(_rename, 1)], [(_rename, 3)]])
 @example(rounds=[[(_swap_names, 21)], [(_fire, 0)], [(_hire, 0), (_rename, 0)]])
@@ -183,3 +186,158 @@ def test_it_comes_out_as_if_everything_were_loaded(
         result = landed.land(workspace)
         anew = loaded_anew(workspace, db, result)
         assert loaded(workspace, db, result) == anew
+
+
+MARK = "left alone"
+# By table: the column that gets the mark.
+MARKED = {
+    "m365.users": "department",
+    "m365.user_addresses": "address",
+    "m365.license_assignments": "state",
+    "m365.mailboxes": "display_name",
+}
+
+
+@pytest.fixture
+def marked(place: tuple[Workspace, Db]) -> tuple[Workspace, Db, Landed]:
+    """A tenant that is loaded, with a mark in every row of a user."""
+    workspace, db = place
+    landed = Landed()
+    loaded(workspace, db, landed.land(workspace))
+    for table, column in MARKED.items():
+        db.execute(f"UPDATE {table} SET {column} = concat({column}, '{MARK}')")
+    return workspace, db, landed
+
+
+def _left_alone(db: Db, table: str = "m365.users") -> set[str | None]:
+    """Whose rows still have the mark."""
+    return {row[0] for row in db.rows(f"SELECT user_id FROM {table} WHERE ends_with({MARKED[table]}, '{MARK}')")}
+
+
+def _others(landed: Landed, *changed: str) -> set[str | None]:
+    """The users of slices that none of `changed` is in."""
+    slices = {slice_of(user_id) for user_id in changed}
+    return {user["id"] for user in landed.users if slice_of(user["id"]) not in slices}
+
+
+def _load(marked: tuple[Workspace, Db, Landed]) -> None:
+    workspace, db, landed = marked
+    loaded(workspace, db, landed.land(workspace))
+
+
+def test_rows_of_other_slices_are_left_alone(marked: tuple[Workspace, Db, Landed]) -> None:
+    """In every table, nobody's mailboxes too."""
+    _, db, landed = marked
+    user_id = landed.users[0]["id"]
+    landed.users[0]["jobTitle"] = "Director"
+
+    _load(marked)
+
+    assert db.rows("SELECT user_id FROM m365.users WHERE job_title = 'Director'") == [(user_id,)]
+    for table in MARKED:
+        nobodys = {None} if table == "m365.mailboxes" else set()
+        assert _left_alone(db, table) == _others(landed, user_id) | nobodys
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [_sign_in, _share, _plan, _license, _change, _unname, lambda landed, number: _rename(landed, 1000)],
+    ids=["sign-in", "mailbox type", "plan", "license", "told of since", "no name", "another name"],
+)
+def test_what_is_said_of_one_user_is_loaded_of_his_slice(marked: tuple[Workspace, Db, Landed], edit: Edit) -> None:
+    """Whatever it is that is said of him."""
+    _, db, landed = marked
+    edit(landed, 1)
+
+    _load(marked)
+
+    changed = landed.users[1000 % 12 if edit.__name__ == "<lambda>" else 1]["id"]
+    assert _left_alone(db) == _others(landed, changed)
+
+
+def test_who_comes_and_goes_leaves_others_alone(marked: tuple[Workspace, Db, Landed]) -> None:
+    """The row of who is gone goes; nobody's mailbox may be somebody's now."""
+    _, db, landed = marked
+    gone = landed.users.pop(0)["id"]
+    new = person(500) | {"userPrincipalName": name(99)}
+    landed.users.append(new)
+
+    _load(marked)
+
+    assert _left_alone(db) == _others(landed, gone, new["id"])
+    assert dict(
+        db.rows(
+            "SELECT user_principal_name, user_id FROM m365.mailboxes WHERE user_principal_name IN (?, ?)",
+            [name(0), name(99)],
+        )
+    ) == {name(0): None, name(99): new["id"]}
+
+
+def test_figures_of_licenses_are_nothing_to_users(marked: tuple[Workspace, Db, Landed]) -> None:
+    """Nor is a domain: the small tables are replaced, no row of a user is."""
+    _, db, landed = marked
+    landed.sku["consumedUnits"] = 9
+    landed.domains.append("new.example")
+
+    _load(marked)
+
+    assert db.rows("SELECT consumed FROM m365.licenses") == [(9,)]
+    assert len(db.rows("SELECT domain FROM m365.domains")) == 2
+    assert _left_alone(db) == _others(landed)
+    assert None in _left_alone(db, "m365.mailboxes")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda landed: landed.sku.update(skuPartNumber="SOMETHING_FREE"),
+        lambda landed: landed.sku.update(servicePlans=[]),
+        lambda landed: landed.report.append(report_row(name(5))),
+        lambda landed: setattr(landed, "reason", "concealed"),
+        lambda landed: landed.users[1].update(userPrincipalName=name(0).upper()),
+        lambda landed: landed.users[1].update(userPrincipalName=7),
+        lambda landed: landed.users.append(None),
+    ],
+    ids=["product", "plans of a product", "report", "reason", "a name that two have", "odd name", "odd user"],
+)
+def test_what_may_concern_everybody_is_loaded_of_everybody(
+    marked: tuple[Workspace, Db, Landed], edit: Callable[[Landed], None]
+) -> None:
+    """So is what is read next, where the answers could not be dealt out."""
+    workspace, db, landed = marked
+    edit(landed)
+
+    _load(marked)
+
+    assert _left_alone(db) == set()
+    result = landed.land(workspace)
+    assert loaded(workspace, db, result) == loaded_anew(workspace, db, result)
+
+
+def test_another_selection_loads_everybody(marked: tuple[Workspace, Db, Landed], tmp_path: Path) -> None:
+    """It decides about every row; settings are those of the new load."""
+    workspace, db, landed = marked
+    landed.users[0]["jobTitle"] = "Director"
+    wider = installation(tmp_path, f'data_dir = "{workspace.data_dir}"', '[selection]\nusers = "all"\n')
+
+    _load((wider, db, landed))
+
+    assert _left_alone(db) == set()
+
+
+def test_rows_and_what_is_remembered_of_them_are_written_at_once(marked: tuple[Workspace, Db, Landed]) -> None:
+    """Where the last table cannot be written nothing is, and the next load does it all."""
+    _, db, landed = marked
+    landed.users[0]["jobTitle"] = "Director"
+    remembered = db.rows("SELECT * FROM work.loaded_tenants")
+    db.execute("ALTER TABLE m365.mailboxes RENAME TO elsewhere")
+    try:
+        with pytest.raises(duckdb.Error):
+            _load(marked)
+    finally:
+        db.execute("ALTER TABLE m365.elsewhere RENAME TO mailboxes")
+
+    assert db.rows("SELECT * FROM work.loaded_tenants") == remembered
+    assert db.rows("SELECT count(*) FROM m365.users WHERE job_title = 'Director'") == [(0,)]
+    _load(marked)
+    assert db.rows("SELECT count(*) FROM m365.users WHERE job_title = 'Director'") == [(1,)]
