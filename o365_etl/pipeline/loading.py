@@ -30,24 +30,26 @@ from o365_etl.store.marks import own_text
 from o365_etl.store.warehouse import WORKING, Db
 from o365_etl.tables import TABLES
 from o365_etl.transform.catalogue import Catalogue
-from o365_etl.transform.licenses import tenant_licenses
+from o365_etl.transform.licenses import License
 from o365_etl.transform.sliced import NOBODYS, sliced
-from o365_etl.transform.tenant import PARTS, TenantContext, tenant_frames
+from o365_etl.transform.tenant import PARTS, TenantContext, licenses_of, tenant_frames, user_frames
 
 # What must be certified for a tenant's rows to count as fresh; mailboxes and sign-ins degrade alone.
 CORE_STREAMS = ("tenants", "domains", "users", "licenses")
 # Rows held in memory between two writes to the warehouse.
 LOAD_BATCH_ROWS = 50_000
+_SMALL_STREAMS = ("tenants", "domains", "licenses")
 _MARKS = pa.schema([(name, pa.string()) for name in WORKING["work.loaded_tenants"]])
 _BY_USER = tuple(name for name in TABLES if name.startswith("m365.") and "user_id" in TABLES[name].column_names)
 
 
 class _Loaded(NamedTuple):
-    """What is remembered of a tenant. `mark`: all it says; `slices`: the digests of its users' slices, None if they
-    were not dealt; `basis`: what else their rows rest on.
+    """What is remembered of a tenant. `mark`: all it says; `small`: what its small tables rest on; `slices`: the
+    digests of its users' slices, None if they were not dealt; `basis`: what else the rows of users rest on.
     """
 
     mark: str | None = None
+    small: str | None = None
     basis: str | None = None
     slices: str | None = None
 
@@ -74,7 +76,8 @@ def load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalogu
     unchanged: dict[str, datetime | None] = {}
     held = 0
     before = {
-        row[0]: _Loaded(*row[1:]) for row in db.rows("SELECT tenant_id, mark, basis, slices FROM work.loaded_tenants")
+        row[0]: _Loaded(*row[1:])
+        for row in db.rows(f"SELECT tenant_id, {', '.join(_Loaded._fields)} FROM work.loaded_tenants")
     }
     names = _names(catalogue)
     for done, result in enumerate(results, start=1):
@@ -88,8 +91,11 @@ def load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalogu
             unchanged[result.tenant_id] = context.as_of
             continue
         answers = _Answers(workspace.landing, result.tenant_id)
-        pieces, basis, digests = _pieces(answers, frozenset(certified), context, names, known)
-        loaded[result.tenant_id] = _Loaded(mark, basis, digests)
+        small = _mark({name: certified[name] for name in _SMALL_STREAMS if name in certified}, context, names)
+        pieces, now = _pieces(answers, frozenset(certified), context, names, known, _Loaded(mark, small))
+        loaded[result.tenant_id] = now
+        if known.small == small and "m365.tenants" not in pieces:
+            unchanged[result.tenant_id] = context.as_of
         for name, piece in pieces.items():
             batch.setdefault(name, []).append(piece)
             held += piece.frame.num_rows
@@ -127,28 +133,32 @@ class _Answers:
 
 
 def _pieces(
-    answers: _Answers, certified: frozenset[str], context: TenantContext, names: str, known: _Loaded
-) -> tuple[dict[str, _Piece], str | None, str | None]:
-    """What is to be written of a tenant of which `known` is loaded, and the basis and the digests of its slices."""
-    basis: str | None = None
-    digests: str | None = None
+    answers: _Answers, certified: frozenset[str], context: TenantContext, names: str, known: _Loaded, now: _Loaded
+) -> tuple[dict[str, _Piece], _Loaded]:
+    """What is to be written of a tenant of which `known` is loaded, and `now` with what is said of its users."""
     slices: frozenset[int] | None = None
     dealt = sliced(answers, certified)
     if dealt is not None:
-        basis, digests = _basis(answers, certified, context, names), " ".join(dealt.digests)
+        licenses = licenses_of(answers, certified, context)
+        basis = _basis(answers, certified, context, names, licenses)
+        now = now._replace(basis=basis, slices=" ".join(dealt.digests))
         if known.slices is not None and known.basis == basis:
             slices = dealt.differing(known.slices.split())
-    parts = answers.give if dealt is None or slices is None else dealt.parts(slices)
-    dealt = None
-    frames = tenant_frames(parts, certified, context)
-    if frames and set(frames["m365.tenants"].column("tenant_id").to_pylist()) != {answers.tenant_id}:
-        raise ProtocolError(
-            f"m365.tenants: rows of another tenant in the answers of {answers.tenant_id}", code="wrong_tenant"
-        )
-    pieces = {
-        name: _Piece(answers.tenant_id, frame, slices if name in _BY_USER else None) for name, frame in frames.items()
-    }
-    return pieces, basis, digests
+    frames: dict[str, pa.Table] = {}
+    if dealt is None or slices is None:
+        dealt = None  # it holds what is given away
+        frames = tenant_frames(answers.give, certified, context)
+    else:
+        if known.small != now.small:
+            frames |= tenant_frames(answers, certified - {"users"}, context)
+        if slices:
+            frames |= user_frames(answers.tenant_id, dealt.parts(slices), certified, context, licenses)
+    for name, frame in frames.items():
+        if name == "m365.tenants" and frame.column("tenant_id").to_pylist() != [answers.tenant_id]:
+            tenant_id = answers.tenant_id
+            raise ProtocolError(f"{name}: rows of another tenant in the answers of {tenant_id}", code="wrong_tenant")
+    tenant_id = answers.tenant_id
+    return {name: _Piece(tenant_id, frame, slices if name in _BY_USER else None) for name, frame in frames.items()}, now
 
 
 def _certified(workspace: Workspace, tenant_id: str) -> dict[str, Receipt]:
@@ -191,12 +201,16 @@ def _mark(certified: Mapping[str, Receipt], context: TenantContext, names: str) 
     return hashlib.sha256(repr([own_text(), names, digests, ways, is_complete]).encode()).hexdigest()
 
 
-def _basis(answers: _Answers, certified: frozenset[str], context: TenantContext, names: str) -> str:
+def _basis(
+    answers: _Answers,
+    certified: frozenset[str],
+    context: TenantContext,
+    names: str,
+    licenses: Mapping[str, License],
+) -> str:
     """The same where the rows of a user can differ only by what is said of him: not by how many licenses are bought
     or in use, but by what they are.
     """
-    skus, subscriptions = answers("licenses", "subscribed_skus"), answers("licenses", "subscriptions")
-    licenses = tenant_licenses(skus, subscriptions, context.catalogue) if "licenses" in certified else {}
     products = [(id_, each.part_number, each.is_recommended, sorted(each.plan_ids)) for id_, each in licenses.items()]
     # Changes are laid over the users before anything is made of them: whether there were any does not count.
     streams = sorted(certified - {"users_changes"})

@@ -65,6 +65,7 @@ class Sliced:
         self._changes = changes
         self._sign_ins = sign_ins
         self._types = types
+        self._ids: list[list[str]] = [[] for _ in range(SLICES)]
         self.digests = self._digests()
 
     def differing(self, digests: Sequence[str]) -> frozenset[int]:
@@ -76,7 +77,7 @@ class Sliced:
         """The answers as they were if there were only the users of `slices`, and nobody's mailboxes only if they are
         among them.
         """
-        ids = [user_id for user_id in self._all_ids() if slice_of(user_id) in slices]
+        ids = [user_id for number in slices if number != NOBODYS for user_id in self._ids[number]]
         told = self._changes.objects
         signed_in = tuple(self._sign_ins[user_id] for user_id in ids if user_id in self._sign_ins)
         answers = {
@@ -93,14 +94,14 @@ class Sliced:
 
         return answers_of
 
-    def _all_ids(self) -> list[str]:
-        return [*self._users, *(user_id for user_id in self._changes.objects if user_id not in self._users)]
-
     def _digests(self) -> tuple[str, ...]:
         slices = [sha256() for _ in range(SLICES)]
         users, sign_ins, types, told = self._users, self._sign_ins, self._types, self._changes.objects
-        for user_id in self._all_ids():
-            digest = slices[slice_of(user_id)]
+        new = (user_id for user_id in told if user_id not in users)
+        for user_id in (*users, *new):
+            number = slice_of(user_id)
+            self._ids[number].append(user_id)
+            digest = slices[number]
             digest.update(users.get(user_id, b""))
             digest.update(_encode((sign_ins.get(user_id), types.get(user_id), told.get(user_id))))
         nobodys = sha256(_encode(sorted(self._names.values())))

@@ -76,24 +76,29 @@ def tenant_frames(parts: Parts, certified: Collection[str], context: TenantConte
     frames = {"m365.tenants": _tenant_table(tenant_id, organization, context)}
     if "domains" in certified:
         frames["m365.domains"] = _domain_table(tenant_id, parts("domains", "domains"))
-    licenses: Mapping[str, License] = {}
+    licenses = licenses_of(parts, certified, context)
     if "licenses" in certified:
-        licenses = tenant_licenses(
-            parts("licenses", "subscribed_skus"), parts("licenses", "subscriptions"), context.catalogue
-        )
         frames["m365.licenses"] = license_table(tenant_id, licenses, context.catalogue)
     if "users" in certified:
-        frames |= _user_frames(tenant_id, parts, certified, context, licenses)
+        frames |= user_frames(tenant_id, parts, certified, context, licenses)
     return frames
 
 
-def _user_frames(
+def licenses_of(parts: Parts, certified: Collection[str], context: TenantContext) -> Mapping[str, License]:
+    """The tenant's products by id, none if they were never read; with all as `tenant_frames` takes it."""
+    if "licenses" not in certified:
+        return {}
+    return tenant_licenses(parts("licenses", "subscribed_skus"), parts("licenses", "subscriptions"), context.catalogue)
+
+
+def user_frames(
     tenant_id: str,
     parts: Parts,
     certified: Collection[str],
     context: TenantContext,
     licenses: Mapping[str, License],
 ) -> dict[str, pa.Table]:
+    """Those of the frames that are made of users; as `tenant_frames` takes and gives them."""
     changed: list[bytes] = []
     if "users_changes" in certified:
         # In this order: what was kept of a removed user comes after the word that he was removed.
