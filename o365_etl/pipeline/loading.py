@@ -24,7 +24,7 @@ from o365_etl.graph.model import TenantResult
 from o365_etl.pipeline import progress
 from o365_etl.pipeline.workspace import Workspace
 from o365_etl.receipts import Receipt
-from o365_etl.slices import slice_in_sql
+from o365_etl.slices import SLICES, slice_in_sql
 from o365_etl.store.landing import LandingZone
 from o365_etl.store.marks import own_text
 from o365_etl.store.warehouse import WORKING, Db
@@ -38,6 +38,8 @@ from o365_etl.transform.tenant import PARTS, TenantContext, licenses_of, tenant_
 CORE_STREAMS = ("tenants", "domains", "users", "licenses")
 # Rows held in memory between two writes to the warehouse.
 LOAD_BATCH_ROWS = 50_000
+# A frame takes memory of its own, also one of few rows.
+_ROWS_OF_A_FRAME = 10
 _SMALL_STREAMS = ("tenants", "domains", "licenses")
 _MARKS = pa.schema([(name, pa.string()) for name in WORKING["work.loaded_tenants"]])
 _BY_USER = tuple(name for name in TABLES if name.startswith("m365.") and "user_id" in TABLES[name].column_names)
@@ -98,7 +100,7 @@ def load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalogu
             unchanged[result.tenant_id] = context.as_of
         for name, piece in pieces.items():
             batch.setdefault(name, []).append(piece)
-            held += piece.frame.num_rows
+            held += piece.frame.num_rows + _ROWS_OF_A_FRAME
         if held >= LOAD_BATCH_ROWS:
             _write(db, batch, loaded)
             batch, loaded, held = {}, {}, 0
@@ -143,7 +145,9 @@ def _pieces(
         basis = _basis(answers, certified, context, names, licenses)
         now = now._replace(basis=basis, slices=" ".join(dealt.digests))
         if known.slices is not None and known.basis == basis:
-            slices = dealt.differing(known.slices.split())
+            differing = dealt.differing(known.slices.split())
+            # Most of a large tenant beside all of its answers would take more memory than all of it alone.
+            slices = differing if len(differing) <= SLICES // 2 else None
     frames: dict[str, pa.Table] = {}
     if dealt is None or slices is None:
         dealt = None  # it holds what is given away
@@ -152,7 +156,9 @@ def _pieces(
         if known.small != now.small:
             frames |= tenant_frames(answers, certified - {"users"}, context)
         if slices:
-            frames |= user_frames(answers.tenant_id, dealt.parts(slices), certified, context, licenses)
+            parts = dealt.parts(slices)
+            dealt = None
+            frames |= user_frames(answers.tenant_id, parts, certified, context, licenses)
     for name, frame in frames.items():
         if name == "m365.tenants" and frame.column("tenant_id").to_pylist() != [answers.tenant_id]:
             tenant_id = answers.tenant_id

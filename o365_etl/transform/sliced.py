@@ -89,8 +89,10 @@ class Sliced:
             ("mailboxes", "usage_csv"): self._report(ids, with_nobodys=NOBODYS in slices),
         }
 
+        rest = self._parts
+
         def answers_of(stream: str, part: str) -> list[bytes]:
-            return answers[stream, part] if (stream, part) in answers else self._parts(stream, part)
+            return answers[stream, part] if (stream, part) in answers else rest(stream, part)
 
         return answers_of
 
@@ -132,10 +134,10 @@ def sliced(parts: Parts, certified: Collection[str]) -> Sliced | None:
         changes = read_changes(changed)
         for user_id, told in changes.objects.items():
             if "userPrincipalName" in told:
-                names[user_id] = _decode_name(told["userPrincipalName"]) or ""
+                names[user_id] = (_decode_name(told["userPrincipalName"]) or "").lower()
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
         return None
-    names = {user_id: name.lower() for user_id, name in names.items() if name}
+    names = {user_id: name for user_id, name in names.items() if name}
     if len(set(names.values())) < len(names):
         return None
     sign_ins = _sign_ins(parts("sign_ins", "sign_ins")) if "sign_ins" in certified else {}
@@ -144,7 +146,7 @@ def sliced(parts: Parts, certified: Collection[str]) -> Sliced | None:
 
 
 def _users(pages: Sequence[bytes]) -> tuple[dict[str, msgspec.Raw], dict[str, str]]:
-    """The users and their names by id (lower case), as they came last."""
+    """The users and their names by id (all in lower case), as they came last."""
     users: dict[str, msgspec.Raw] = {}
     names: dict[str, str] = {}
     for page in pages:
@@ -152,7 +154,7 @@ def _users(pages: Sequence[bytes]) -> tuple[dict[str, msgspec.Raw], dict[str, st
             if known.id:
                 user_id = known.id.lower()
                 users[user_id] = raw
-                names[user_id] = known.user_principal_name or ""
+                names[user_id] = (known.user_principal_name or "").lower()
     return users, names
 
 

@@ -341,3 +341,16 @@ def test_rows_and_what_is_remembered_of_them_are_written_at_once(marked: tuple[W
     assert db.rows("SELECT count(*) FROM m365.users WHERE job_title = 'Director'") == [(0,)]
     _load(marked)
     assert db.rows("SELECT count(*) FROM m365.users WHERE job_title = 'Director'") == [(1,)]
+
+
+def test_where_most_slices_differ_everybody_is_loaded(place: tuple[Workspace, Db]) -> None:
+    """And where half of them do, those: it comes out the same."""
+    workspace, db = place
+    landed = Landed(300)
+    loaded(workspace, db, landed.land(workspace))
+    for share in (1, 20):
+        for user in landed.users[::share]:
+            user["jobTitle"] = f"Every {share}"
+        result = landed.land(workspace)
+        anew = loaded_anew(workspace, db, result)
+        assert loaded(workspace, db, result) == anew
