@@ -22,6 +22,7 @@ from o365_etl.errors import NotFoundError, ProtocolError
 from o365_etl.graph.changes import in_force as users_in_force
 from o365_etl.graph.model import TenantResult
 from o365_etl.pipeline import progress
+from o365_etl.pipeline.memory import give_back_large
 from o365_etl.pipeline.workspace import Workspace
 from o365_etl.receipts import Receipt
 from o365_etl.slices import SLICES, slice_in_sql
@@ -73,6 +74,7 @@ def load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalogu
 
     Raises `ProtocolError` with code `wrong_tenant` for the answers of another tenant.
     """
+    give_back_large()
     batch: _Batch = {}
     loaded: dict[str, _Loaded] = {}
     unchanged: dict[str, datetime | None] = {}
