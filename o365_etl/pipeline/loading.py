@@ -41,18 +41,16 @@ CORE_STREAMS = ("tenants", "domains", "users", "licenses")
 LOAD_BATCH_ROWS = 50_000
 # A frame takes memory of its own, also one of few rows.
 _ROWS_OF_A_FRAME = 10
-_SMALL_STREAMS = ("tenants", "domains", "licenses")
 _MARKS = pa.schema([(name, pa.string()) for name in WORKING["work.loaded_tenants"]])
 _BY_USER = tuple(name for name in TABLES if name.startswith("m365.") and "user_id" in TABLES[name].column_names)
 
 
 class _Loaded(NamedTuple):
-    """What is remembered of a tenant. `mark`: all it says; `small`: what its small tables rest on; `slices`: the
-    digests of its users' slices, None if they were not dealt; `basis`: what else the rows of users rest on.
+    """What is remembered of a tenant. `mark`: all it says; `slices`: the digests of its users' slices, None if they
+    were not dealt; `basis`: what else the rows of users rest on.
     """
 
     mark: str | None = None
-    small: str | None = None
     basis: str | None = None
     slices: str | None = None
 
@@ -95,11 +93,8 @@ def load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalogu
             unchanged[result.tenant_id] = context.as_of
             continue
         answers = _Answers(workspace.landing, result.tenant_id)
-        small = _mark({name: certified[name] for name in _SMALL_STREAMS if name in certified}, context, names)
-        pieces, now = _pieces(answers, frozenset(certified), context, names, known, _Loaded(mark, small))
-        loaded[result.tenant_id] = now
-        if known.small == small and "m365.tenants" not in pieces:
-            unchanged[result.tenant_id] = context.as_of
+        pieces, now = _pieces(answers, frozenset(certified), context, names, known)
+        loaded[result.tenant_id] = now._replace(mark=mark)
         for name, piece in pieces.items():
             batch.setdefault(name, []).append(piece)
             held += piece.frame.num_rows + _ROWS_OF_A_FRAME
@@ -137,35 +132,32 @@ class _Answers:
 
 
 def _pieces(
-    answers: _Answers, certified: frozenset[str], context: TenantContext, names: str, known: _Loaded, now: _Loaded
+    answers: _Answers, certified: frozenset[str], context: TenantContext, names: str, known: _Loaded
 ) -> tuple[dict[str, _Piece], _Loaded]:
-    """What is to be written of a tenant of which `known` is loaded, and `now` with what is said of its users."""
+    """What is to be written of a tenant of which `known` is loaded, and what is said of its users (no mark)."""
+    now = _Loaded()
     slices: frozenset[int] | None = None
     dealt = sliced(answers, certified)
     if dealt is not None:
         licenses = licenses_of(answers, certified, context)
         basis = _basis(answers, certified, context, names, licenses)
-        now = now._replace(basis=basis, slices=" ".join(dealt.digests))
+        now = _Loaded(basis=basis, slices=" ".join(dealt.digests))
         if known.slices is not None and known.basis == basis:
             differing = dealt.differing(known.slices.split())
             # Most of a large tenant beside all of its answers would take more memory than all of it alone.
             slices = differing if len(differing) <= SLICES // 2 else None
-    frames: dict[str, pa.Table] = {}
     if dealt is None or slices is None:
         dealt = None  # it holds what is given away
         frames = tenant_frames(answers.give, certified, context)
     else:
-        if known.small != now.small:
-            frames |= tenant_frames(answers, certified - {"users"}, context)
-        if slices:
+        frames = tenant_frames(answers, certified - {"users"}, context)
+        if frames and slices:
             parts = dealt.parts(slices)
             dealt = None
             frames |= user_frames(answers.tenant_id, parts, certified, context, licenses)
-    for name, frame in frames.items():
-        if name == "m365.tenants" and frame.column("tenant_id").to_pylist() != [answers.tenant_id]:
-            tenant_id = answers.tenant_id
-            raise ProtocolError(f"{name}: rows of another tenant in the answers of {tenant_id}", code="wrong_tenant")
     tenant_id = answers.tenant_id
+    if frames and frames["m365.tenants"].column("tenant_id").to_pylist() != [tenant_id]:
+        raise ProtocolError(f"m365.tenants: rows of another tenant in the answers of {tenant_id}", code="wrong_tenant")
     return {name: _Piece(tenant_id, frame, slices if name in _BY_USER else None) for name, frame in frames.items()}, now
 
 

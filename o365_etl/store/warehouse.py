@@ -49,7 +49,7 @@ WORKING: Mapping[str, tuple[str, ...]] = {
     # streams together, and parts of them (`pipeline.loading` says which). And what was concluded of it. Steps that may
     # be at work at once have a table each.
     "work.loaded": ("source", "stream", "mark"),
-    "work.loaded_tenants": ("tenant_id", "mark", "small", "basis", "slices"),
+    "work.loaded_tenants": ("tenant_id", "mark", "basis", "slices"),
     **{f"work.concluded_{stage}": ("tenant_id", "mark") for stage in STAGES},
     # Whom the audit held back.
     "work.held": ("tenant_id", "user_id", "candidates", "evidence"),
