@@ -19,4 +19,5 @@ def slice_of(user_id: str) -> int:
 
 def slice_in_sql(column: str) -> str:
     """The same as an expression of DuckDB, of a column (NULL is in no slice: NULL)."""
-    return f"((4 * unicode(right({column}, 1)) + unicode(left(right({column}, 2), 1))) % {SLICES})"
+    # `right` and `left` would take twice the time; `unicode` is that of the first character.
+    return f"((4 * unicode(substr({column}, -1)) + unicode(substr({column}, -2))) % {SLICES})"

@@ -1,12 +1,11 @@
 """Read shards of tenants, and load what is certified: results → `m365.*`, `sync.tenants` and the sync log.
 
 Reading needs the landing zone alone, so a shard can be read wherever that folder is; loading is the one writer's.
-What does not live here: which tenants (`planning`).
+What does not live here: which tenants (`planning`), and how their rows are loaded (`loading`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,32 +13,19 @@ from datetime import datetime
 import msgspec
 import pyarrow as pa
 
-from o365_etl.errors import ProtocolError
-from o365_etl.graph.changes import in_force as users_in_force
 from o365_etl.graph.model import TenantResult, TenantTarget
 from o365_etl.graph.reader import read_tenants
 from o365_etl.graph.session import GraphSession
 from o365_etl.pipeline import progress, quarantining
 from o365_etl.pipeline.catalogue import catalogue_of, load_names
+from o365_etl.pipeline.loading import CORE_STREAMS, load
 from o365_etl.pipeline.memory import bulk_work, give_back
 from o365_etl.pipeline.planning import Plan, Shard
 from o365_etl.pipeline.workspace import Workspace, now
-from o365_etl.receipts import Receipt
-from o365_etl.store.marks import own_text
 from o365_etl.store.warehouse import Db
 from o365_etl.tables import TABLES
-from o365_etl.transform.catalogue import Catalogue
-from o365_etl.transform.tenant import TenantContext, tenant_frames
 
 M365_TABLES = tuple(name for name in TABLES if name.startswith("m365."))
-# What must be certified for a tenant's rows to count as fresh; mailboxes and sign-ins degrade alone.
-CORE_STREAMS = ("tenants", "domains", "users", "licenses")
-_MARKS = pa.schema([("tenant_id", pa.string()), ("mark", pa.string())])
-# Frames to be written together: table → (tenant id, its frame).
-Batch = dict[str, list[tuple[str, pa.Table]]]
-# Rows held in memory between two writes to the warehouse: what is written together is packed together. Twice as many
-# would save another tenth of the CPU for 120 MiB more.
-LOAD_BATCH_ROWS = 250_000
 
 
 def read_shard(workspace: Workspace, shard: Shard, read_id: str) -> list[TenantResult]:
@@ -74,7 +60,7 @@ def certify(workspace: Workspace, run_id: str, plan: Plan, results: Sequence[Ten
     failing = quarantining.note(workspace, results, [*plan.excluded, *plan.unlisted], plan.at)
     with workspace.tables() as db:
         with bulk_work():
-            _load(workspace, db, results, catalogue)
+            load(workspace, db, results, catalogue)
         _mark_stale(db, plan, results)
         tenants = _tenant_rows(db, plan, results, at, failing)
         with db.transaction():
@@ -100,115 +86,6 @@ def _counts_as_failed(result: TenantResult) -> bool:
     if result.status == "not_consented":
         return False
     return result.status == "failed" or any(receipt.state == "failed" for receipt in result.receipts)
-
-
-def _load(workspace: Workspace, db: Db, results: Sequence[TenantResult], catalogue: Catalogue) -> None:
-    """Load every tenant whose answers, or what they are read by, are not those of the last time."""
-    batch: Batch = {}
-    marks: dict[str, str] = {}
-    unchanged: dict[str, datetime | None] = {}
-    held = 0
-    loaded = dict(db.rows("SELECT tenant_id, mark FROM work.loaded_tenants"))
-    names = _names(catalogue)
-    for done, result in enumerate(results, start=1):
-        if result.tenant_id is None or not any(receipt.certified for receipt in result.receipts):
-            continue
-        certified = _certified(workspace, result.tenant_id)
-        context = _context(workspace, result, certified, catalogue)
-        mark = _mark(certified, context, names)
-        if loaded.get(result.tenant_id) == mark:
-            unchanged[result.tenant_id] = context.as_of
-            continue
-        marks[result.tenant_id] = mark
-        for name, frame in _frames(workspace, result.tenant_id, certified, context).items():
-            batch.setdefault(name, []).append((result.tenant_id, frame))
-            held += frame.num_rows
-        if held >= LOAD_BATCH_ROWS:
-            _write(db, batch, marks)
-            batch, marks, held = {}, {}, 0
-        progress.tell("tenants loaded", done, len(results))
-    _write(db, batch, marks)
-    _as_of(db, unchanged)
-
-
-def _certified(workspace: Workspace, tenant_id: str) -> dict[str, Receipt]:
-    """The receipts in force, by stream; those of the users as `users_in_force` puts them together."""
-    streams = (*(stream for stream in CORE_STREAMS if stream != "users"), "mailboxes", "sign_ins")
-    receipts = {stream: workspace.landing.receipt(tenant_id, stream) for stream in streams}
-    certified = {stream: receipt for stream, receipt in receipts.items() if receipt is not None}
-    return certified | users_in_force(workspace.landing, tenant_id)
-
-
-def _context(
-    workspace: Workspace, result: TenantResult, certified: Mapping[str, Receipt], catalogue: Catalogue
-) -> TenantContext:
-    target, settings = result.target, workspace.settings
-    connection = next(c for c in settings.connections if c.name == target.connection)
-    read_at = [receipt.ended_at for stream, receipt in certified.items() if stream in CORE_STREAMS]
-    return TenantContext(
-        connection=connection.name,
-        kind=target.kind,
-        cloud=connection.cloud,
-        selection=settings.selection_for(connection.name),
-        catalogue=catalogue,
-        access_ends_at=target.access_ends_at,
-        as_of=min(read_at) if len(read_at) == len(CORE_STREAMS) else None,
-        stream_reasons={stream: receipt.reason for stream, receipt in certified.items()},
-    )
-
-
-def _names(catalogue: Catalogue) -> str:
-    """The same for catalogues that say the same, whenever they were fetched."""
-    said = repr([(each.sku_id, each.name, each.part_number, each.kind) for each in catalogue])
-    return hashlib.sha256(said.encode()).hexdigest()
-
-
-def _mark(certified: Mapping[str, Receipt], context: TenantContext, names: str) -> str:
-    """The same for answers that say the same and are read the same way: what is loaded of them is there already."""
-    digests = {stream: receipt.digest or receipt.read_id for stream, receipt in certified.items()}
-    ways = {name: getattr(context, name) for name in context.__struct_fields__ if name not in ("as_of", "catalogue")}
-    is_complete = context.as_of is not None
-    return hashlib.sha256(repr([own_text(), names, digests, ways, is_complete]).encode()).hexdigest()
-
-
-def _as_of(db: Db, unchanged: Mapping[str, datetime | None]) -> None:
-    """What was read again and says the same is as fresh as what was loaded."""
-    table = pa.table(
-        {
-            "tenant_id": pa.array(list(unchanged), pa.string()),
-            "as_of": pa.array(list(unchanged.values()), pa.timestamp("us", tz="UTC")),
-        }
-    )
-    with db.registered(unchanged=table):
-        db.execute("UPDATE m365.tenants AS t SET as_of = u.as_of FROM unchanged u WHERE u.tenant_id = t.tenant_id")
-
-
-def _frames(
-    workspace: Workspace, tenant_id: str, certified: Mapping[str, Receipt], context: TenantContext
-) -> dict[str, pa.Table]:
-    """The tenant's tables as the landing zone has them, each with its tenant id as a column."""
-    landing = workspace.landing
-    frames = tenant_frames(lambda stream, part: landing.parts(tenant_id, stream, part), frozenset(certified), context)
-    for name, frame in frames.items():
-        if set(frame.column("tenant_id").unique().to_pylist()) - {tenant_id}:
-            raise ProtocolError(f"{name}: rows of another tenant in the answers of {tenant_id}", code="wrong_tenant")
-    return frames
-
-
-def _write(db: Db, batch: Batch, marks: Mapping[str, str]) -> None:
-    """Write the frames and empty the batch."""
-    with db.on_one_thread(), db.transaction():
-        db.execute("DELETE FROM work.loaded_tenants WHERE list_contains(?, tenant_id)", [list(marks)])
-        rows = pa.table({"tenant_id": list(marks), "mark": list(marks.values())}, schema=_MARKS)
-        with db.registered(loaded_now=rows):
-            db.execute("INSERT INTO work.loaded_tenants BY NAME SELECT * FROM loaded_now")
-        while batch:
-            # What is in DuckDB's hands is let go: it need not be in memory twice.
-            name, frames = batch.popitem()
-            # The ids stand beside the frames: a tenant with nothing to show has a frame without rows, and its old
-            # rows must go all the same.
-            db.replace(name, pa.concat_tables(frame for _, frame in frames), [tenant_id for tenant_id, _ in frames])
-            del frames
 
 
 def _mark_stale(db: Db, plan: Plan, results: Sequence[TenantResult]) -> None:

@@ -56,9 +56,10 @@ WORKING: Mapping[str, tuple[str, ...]] = {
     ),
     "work.tenant_locations": ("tenant_id", "location_id", "is_open"),
     # What of the landing zone stands in the tables: a source (`itglue`), a stream, what names its state; of tenants all
-    # streams together. And what was concluded of it. Steps that may be at work at once have a table each.
+    # streams together, and parts of them (`pipeline.loading` says which). And what was concluded of it. Steps that may
+    # be at work at once have a table each.
     "work.loaded": ("source", "stream", "mark"),
-    "work.loaded_tenants": ("tenant_id", "mark"),
+    "work.loaded_tenants": ("tenant_id", "mark", "basis", "slices"),
     **{f"work.concluded_{stage}": ("tenant_id", "mark") for stage in STAGES},
     **{f"work.concluded_{stage}": ("tenant_id", "slice", "mark") for stage in SLICED},
     # Whom the audit held back.

@@ -32,6 +32,16 @@ from o365_etl.transform.users import (
 )
 
 Parts = Callable[[str, str], list[bytes]]
+# The parts of each stream of which tables are made.
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "tenants": ("organization",),
+    "domains": ("domains",),
+    "users": ("users",),
+    "users_changes": ("changed", "kept"),
+    "licenses": ("subscribed_skus", "subscriptions"),
+    "sign_ins": ("sign_ins",),
+    "mailboxes": ("usage_csv", "types"),
+}
 
 
 class TenantContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,30 +76,35 @@ def tenant_frames(parts: Parts, certified: Collection[str], context: TenantConte
     frames = {"m365.tenants": _tenant_table(tenant_id, organization, context)}
     if "domains" in certified:
         frames["m365.domains"] = _domain_table(tenant_id, parts("domains", "domains"))
-    licenses: Mapping[str, License] = {}
+    licenses = licenses_of(parts, certified, context)
     if "licenses" in certified:
-        licenses = tenant_licenses(
-            parts("licenses", "subscribed_skus"), parts("licenses", "subscriptions"), context.catalogue
-        )
         frames["m365.licenses"] = license_table(tenant_id, licenses, context.catalogue)
     if "users" in certified:
-        frames |= _user_frames(tenant_id, parts, certified, context, licenses)
+        frames |= user_frames(tenant_id, parts, certified, context, licenses)
     return frames
 
 
-def _user_frames(
+def licenses_of(parts: Parts, certified: Collection[str], context: TenantContext) -> Mapping[str, License]:
+    """The tenant's products by id, none if they were never read; with all as `tenant_frames` takes it."""
+    if "licenses" not in certified:
+        return {}
+    return tenant_licenses(parts("licenses", "subscribed_skus"), parts("licenses", "subscriptions"), context.catalogue)
+
+
+def user_frames(
     tenant_id: str,
     parts: Parts,
     certified: Collection[str],
     context: TenantContext,
     licenses: Mapping[str, License],
 ) -> dict[str, pa.Table]:
+    """Those of the frames that are made of users; as `tenant_frames` takes and gives them."""
     changed: list[bytes] = []
     if "users_changes" in certified:
         # In this order: what was kept of a removed user comes after the word that he was removed.
         changed = parts("users_changes", "changed") + parts("users_changes", "kept")
     users = decode_users(parts("users", "users"), changed)
-    types = _mailbox_types(parts) if "mailboxes" in certified else {}
+    types = mailbox_types(parts) if "mailboxes" in certified else {}
     sign_ins = decode_sign_ins(parts("sign_ins", "sign_ins")) if "sign_ins" in certified else {}
     frames = {
         "m365.users": user_table(
@@ -118,7 +133,7 @@ def _user_frames(
     return frames
 
 
-def _mailbox_types(parts: Parts) -> dict[str, MailboxType]:
+def mailbox_types(parts: Parts) -> dict[str, MailboxType]:
     """What is known of the mailboxes, by user id (lower case)."""
     bodies = parts("mailboxes", "types")
     return {user_id.lower(): known for user_id, known in decode_map(bodies[-1], MailboxType).items()} if bodies else {}
