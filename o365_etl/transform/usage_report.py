@@ -34,6 +34,8 @@ _BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 # What Python takes for the end of a line and Arrow does not, and what the two might read differently.
 _ODD = "\x00\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff"
 _QUOTED = re.compile(r'(?:(?<=[,\n])|^)"(?:[^"\r\n]|"")*"(?=[,\r\n]|$)')
+# Arrow takes as long to begin as Python takes for so many.
+_FEW_LINES = 200
 # No line of a block is longer than what `csv` allows one field.
 _BLOCK = 1 << 16
 
@@ -81,7 +83,7 @@ class Report(msgspec.Struct, frozen=True):
 def read_report(text: str) -> Report | None:
     """A usage report; None if the text is not one (a header that every variant has is missing)."""
     text = text.removeprefix("\ufeff")
-    columns = _by_arrow(text)
+    columns = _by_arrow(text) if text.count("\n") > _FEW_LINES else None
     if columns is None:
         columns = _by_python(text)
     if columns is None:
