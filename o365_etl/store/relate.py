@@ -29,6 +29,7 @@ COMPARED_PER_BATCH = 75_000
 LINKS_PER_PORTION = 50_000
 # What `compare` fills tenant by tenant; the wide rows behind the view compare.contacts it fills slice by slice.
 COMPARED = ("compare.organizations", "compare.licenses", "work.tenant_locations")
+_LINKED = "u BIGINT, tenant_id VARCHAR, contact_id VARCHAR, is_there BOOLEAN, is_created BOOLEAN"
 _MATCHING = (
     *("certain", "decided", "linked", "taken", "pool_users", "pool_organizations", "pool_contacts", "pairs"),
     *("settled", "rivals", "differing"),
@@ -116,26 +117,39 @@ def match_contacts(
     with _fresh(db, fresh), _temporary(db, *_MATCHING):
         db.run_file("comparable")
         name_tenants(db, "certain", fresh if certain is None else certain)
-        for step in ("match_decided", "match_linked", "match_taken"):
-            db.run_file(step)
+        db.run_file("match_decided")
+        db.execute(f"CREATE OR REPLACE TEMP TABLE linked ({_LINKED})")
+        parts = int(db.scalar("SELECT count(*) FROM user_links")) // USERS_PER_BATCH + 1
+        for part in range(parts):
+            db.run_file("match_linked", parts=parts, part=part)
+        db.run_file("match_taken")
         db.execute("CREATE OR REPLACE TEMP TABLE settled (u BIGINT, rule VARCHAR, contact_id VARCHAR, seen VARCHAR)")
         db.execute("CREATE OR REPLACE TEMP TABLE rivals (u BIGINT, contact_id VARCHAR)")
         # The working tables are filled outside the transaction: DuckDB reads what is not committed on one core only.
         for _ in tenant_batches(db, USERS_PER_BATCH):
             _settle_batch(db)
+        name_tenants(db, "batch", [])  # the macro needs one, also where nobody is fresh
         db.run_file("match_outcomes")
-        with _plain_compression(db), db.transaction():
-            if db.rows('SELECT 1 FROM "match".contacts SEMI JOIN fresh USING (tenant_id) LIMIT 1'):
-                db.run_file("match_differing")
-                db.execute('DELETE FROM "match".contacts WHERE rowid IN (SELECT old FROM differing)')
-                db.execute(
-                    'INSERT INTO "match".contacts BY NAME'
-                    " SELECT * EXCLUDE (old) FROM differing WHERE user_id IS NOT NULL"
-                )
-            else:
-                db.run_file("match_contacts")
+        with _plain_compression(db):
+            _write_outcomes(db)
         for links in db.portions("match_new_links", LINKS_PER_PORTION):
             on_links(links)
+
+
+def _write_outcomes(db: Db) -> None:
+    if not db.rows('SELECT 1 FROM "match".contacts SEMI JOIN fresh USING (tenant_id) LIMIT 1'):
+        with db.transaction():
+            for _ in tenant_batches(db, USERS_PER_BATCH):
+                db.run_file("match_contacts")
+        return
+    db.execute('CREATE OR REPLACE TEMP TABLE differing AS SELECT *, 0::BIGINT AS old FROM "match".contacts LIMIT 0')
+    for _ in tenant_batches(db, USERS_PER_BATCH):
+        db.run_file("match_differing")
+    with db.transaction():
+        db.execute('DELETE FROM "match".contacts WHERE rowid IN (SELECT old FROM differing)')
+        db.execute(
+            'INSERT INTO "match".contacts BY NAME SELECT * EXCLUDE (old) FROM differing WHERE user_id IS NOT NULL'
+        )
 
 
 def _settle_batch(db: Db) -> None:

@@ -1,9 +1,9 @@
 -- The outcomes that are not those of the last match, with the row `old` of that one's: NULL of a new user, and of one
 -- who is gone nothing else. Most are the same, and writing costs more than comparing.
--- Needs: fresh, match_outcomes().
-CREATE OR REPLACE TEMP TABLE differing AS
+-- Needs: batch, match_outcomes(), differing.
+INSERT INTO differing BY NAME
 WITH earlier AS (
-    SELECT rowid AS old, * FROM "match".contacts WHERE tenant_id IN (SELECT tenant_id FROM fresh)
+    SELECT rowid AS old, * FROM "match".contacts WHERE tenant_id IN (SELECT tenant_id FROM batch)
 )
 SELECT o.*, m.old
 FROM match_outcomes() o FULL JOIN earlier m ON m.tenant_id = o.tenant_id AND m.user_id = o.user_id

@@ -1,5 +1,5 @@
--- Each user of the fresh tenants, and where his match stands: a row of match.contacts.
--- Needs: fresh, decided, linked, settled, rivals.
+-- Each user of the batch's tenants, and where his match stands: a row of match.contacts.
+-- Needs: batch, decided, linked, settled, rivals.
 CREATE OR REPLACE TEMP MACRO match_outcomes() AS TABLE
 WITH claims AS (
     SELECT contact_id, count(DISTINCT u) AS users FROM rivals GROUP BY contact_id
@@ -36,7 +36,7 @@ people AS (
     FROM m365.users u
     JOIN (
         SELECT tenant_id, o.organization_id
-        FROM fresh LEFT JOIN (FROM "match".organizations WHERE status = 'matched') o USING (tenant_id)
+        FROM batch LEFT JOIN (FROM "match".organizations WHERE status = 'matched') o USING (tenant_id)
     ) m USING (tenant_id)
     LEFT JOIN decided d ON d.u = u.rowid
     LEFT JOIN linked l ON l.u = u.rowid
