@@ -114,12 +114,14 @@ def _replace(db: Db, table: Table) -> None:
     """Put the changed parts of a table in the place of those before, or all of it where that is quicker."""
     sums = "SELECT coalesce(sum(rows), 0) FROM {} WHERE table_name = ?"
     rows, changed = (int(db.scalar(sums.format(each), [table.full_name])) for each in ("new_contents", "changed_parts"))
-    where = "" if rows <= _ROWS_WRITTEN_WHOLE or changed > _MOST_CHANGED * rows else _of_parts(table)
+    is_whole = rows <= _ROWS_WRITTEN_WHOLE or changed > _MOST_CHANGED * rows
+    name, only = table.full_name, "" if is_whole else _of_parts(table)
+    which = f" WHERE rowid IN (SELECT s.rowid FROM published.{name} s{only})" if only else ""
     with db.transaction():
-        db.execute(f"DELETE FROM published.{table.full_name}{where}")
-        _fill(db, table, None, where)
-        db.execute("DELETE FROM published.main.contents WHERE table_name = ?", [table.full_name])
-        db.execute("INSERT INTO published.main.contents FROM new_contents WHERE table_name = ?", [table.full_name])
+        db.execute(f"DELETE FROM published.{name}{which}")
+        _fill(db, table, None, only)
+        db.execute("DELETE FROM published.main.contents WHERE table_name = ?", [name])
+        db.execute("INSERT INTO published.main.contents FROM new_contents WHERE table_name = ?", [name])
 
 
 def _name_run(db: Db) -> None:
@@ -158,12 +160,12 @@ def _portions(sizes: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
         yield portion
 
 
-def _fill(db: Db, table: Table, frame: ArrowRows | None, where: str = "") -> None:
+def _fill(db: Db, table: Table, frame: ArrowRows | None, only: str = "") -> None:
     # By column: a table that has grown has its new columns at the end, the copy in the order of the contract.
     columns = ", ".join(f'"{column}"' for column in table.column_names)
     into = f"INSERT INTO published.{table.full_name} ({columns}) SELECT {columns}"
     if frame is None:
-        db.execute(f"{into} FROM {table.full_name}{where}")
+        db.execute(f"{into} FROM {table.full_name} s{only}")
     else:
         with db.registered(incoming=frame):
             db.execute(f"{into} FROM incoming")
@@ -194,17 +196,18 @@ def _part(table: Table, alias: str = "") -> str:
     return "''"
 
 
-def _slice(table: Table) -> str:
+def _slice(table: Table, alias: str = "") -> str:
     for column in ("user_id", "subject_id"):
         if column in table.column_names:
-            return f"coalesce({slice_in_sql(column)}, -1)"
+            return f"coalesce({slice_in_sql(f'{alias}{column}')}, -1)"
     return "-1"
 
 
 def _of_parts(table: Table) -> str:
+    """Joined to rows `s` of a table: those of changed parts. So the rows need not be held, as for EXISTS."""
     return (
-        f" WHERE EXISTS (FROM changed_parts p WHERE p.table_name = '{table.full_name}'"
-        f" AND p.part = {_part(table)} AND p.slice = {_slice(table)})"
+        f" SEMI JOIN (FROM changed_parts WHERE table_name = '{table.full_name}') p"
+        f" ON p.part = {_part(table, 's.')} AND p.slice = {_slice(table, 's.')}"
     )
 
 

@@ -127,9 +127,12 @@ def all_slices(db: Db, tenants: Sequence[str]) -> Iterator[str]:
 
 
 def in_slices(slices: str, alias: str, slice_: str | None = None) -> str:
-    """A condition on rows `alias` (tenant_id, user_id) of SQL: theirs is one of the table's slices."""
+    """A condition on rows `alias` (tenant_id, user_id) of SQL: theirs is one of the table's slices.
+
+    Not EXISTS: with a slice worked out of the row DuckDB keeps all rows for that, and has not the memory.
+    """
     own = slice_ or slice_in_sql(f"{alias}.user_id")
-    return f"EXISTS (FROM {slices} due WHERE due.tenant_id = {alias}.tenant_id AND due.slice = {own})"
+    return f"({alias}.tenant_id, {own}) IN (SELECT (tenant_id, slice) FROM {slices})"
 
 
 def _take_slices(db: Db, marks: str, tenants: str, basis: SliceBasis, also: str) -> None:
