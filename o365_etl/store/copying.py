@@ -89,7 +89,7 @@ def _create(db: Db, extra: Mapping[str, ArrowRows]) -> None:
             for what, description in _descriptions(table):
                 db.execute(f"COMMENT ON {what} IS {_literal(description)}")
             _fill(db, table, extra.get(name))
-    db.execute(f"INSERT INTO published.main.contents {_contents(extra)}")
+    _note_contents(db, "published.main.contents", extra)
 
 
 def _update(db: Db, extra: Mapping[str, ArrowRows]) -> None:
@@ -97,7 +97,8 @@ def _update(db: Db, extra: Mapping[str, ArrowRows]) -> None:
         with db.transaction():
             db.execute(f"DELETE FROM published.{TABLES[name].full_name}")
             _fill(db, TABLES[name], frame)
-    db.execute(f"CREATE OR REPLACE TEMP TABLE new_contents AS {_contents(extra)}")
+    db.execute(f"CREATE OR REPLACE TEMP TABLE new_contents ({_CONTENTS})")
+    _note_contents(db, "new_contents", extra)
     db.execute(
         "CREATE OR REPLACE TEMP TABLE changed_parts AS SELECT table_name, part, slice, n.rows AS rows"
         " FROM new_contents n FULL JOIN published.main.contents o USING (table_name, part, slice)"
@@ -171,9 +172,11 @@ def _fill(db: Db, table: Table, frame: ArrowRows | None, only: str = "") -> None
             db.execute(f"{into} FROM incoming")
 
 
-def _contents(extra: Mapping[str, ArrowRows]) -> str:
-    """A statement for the parts of all tables as the warehouse has them: table_name, part, slice, mark, rows."""
-    return " UNION ALL ".join(_parts(table) for name, table in TABLES.items() if name not in extra)
+def _note_contents(db: Db, into: str, extra: Mapping[str, ArrowRows]) -> None:
+    """Fill a table with the parts of all tables as the warehouse has them; table by table, for the sake of memory."""
+    for name, table in TABLES.items():
+        if name not in extra:
+            db.execute(f"INSERT INTO {into} {_parts(table)}")
 
 
 def _parts(table: Table) -> str:

@@ -83,17 +83,28 @@ def planned_tenants(db: Db) -> list[Row]:
 
 def portions(db: Db, tenants: Sequence[str], slices: str | None = None) -> Iterator[int]:
     """Go through the tenants portion by portion; the queries below answer for the current one, those about users for
-    the `slices` of that table (None: all). What is planned for them is collected until it is kept.
+    the `slices` of that table (None: all). What is planned for them is collected until it is kept. With `slices` a
+    tenant with more users than a portion has is gone through in several.
     """
     name_tenants(db, "fresh", tenants)
     db.execute("CREATE OR REPLACE TEMP TABLE collected AS SELECT * FROM work.planned LIMIT 0")
     with all_slices(db, tenants) as every:
         for number in tenant_batches(db, USERS_PER_PORTION, slices):
-            db.execute(
-                f"CREATE OR REPLACE TEMP TABLE batch_slices AS FROM {slices or every} SEMI JOIN batch USING (tenant_id)"
-            )
-            db.execute("CREATE OR REPLACE TEMP TABLE new_contacts (tenant_id VARCHAR, user_id VARCHAR)")
-            yield number
+            parts = _parts_of_batch(db, slices) if slices else 1
+            for part in range(parts):
+                db.execute(
+                    f"CREATE OR REPLACE TEMP TABLE batch_slices AS FROM {slices or every}"
+                    f" SEMI JOIN batch USING (tenant_id) WHERE slice % {parts} = {part}"
+                )
+                db.execute("CREATE OR REPLACE TEMP TABLE new_contacts (tenant_id VARCHAR, user_id VARCHAR)")
+                yield number
+
+
+def _parts_of_batch(db: Db, slices: str) -> int:
+    users = db.scalar(
+        f"SELECT count(*) FROM m365.users u SEMI JOIN batch USING (tenant_id) WHERE {in_slices(slices, 'u')}"
+    )
+    return max(1, round(int(users) / USERS_PER_PORTION))
 
 
 def contact_updates(db: Db) -> Iterator[Row]:

@@ -16,6 +16,7 @@ from o365_etl.pipeline import deciding
 from o365_etl.pipeline.workspace import query
 from o365_etl.simulator import Estate, SimContact, SimEmail, SimOrganization, SimPhone, SimTenant, SimUser
 from o365_etl.slices import slice_of
+from o365_etl.store import plan
 from o365_etl.store.warehouse import SLICED, STAGES
 from o365_etl.tables import TABLES
 from tests.conftest import World, world_of
@@ -252,6 +253,19 @@ def test_what_is_planned_for_a_slice_that_is_empty_now_is_forgotten(start: START
     assert world.rows(f"SELECT 1 FROM sync.changes WHERE subject_id = '{gone.user_id}'")
     world.sync()
     assert not world.rows(f"SELECT 1 FROM sync.changes WHERE subject_id = '{gone.user_id}' AND action = 'create'")
+
+
+def test_a_large_tenant_is_planned_for_in_portions(start: START, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of slices of its users: what is planned is what is planned for all of them at once."""
+    world = start(estate())
+    for _ in range(2):
+        world.sync()
+    whole = contents(world)["sync.changes"]
+    assert whole
+    forget_everything(world.folder)
+    monkeypatch.setattr(plan, "USERS_PER_PORTION", 1)
+    world.sync()
+    assert contents(world)["sync.changes"] == whole
 
 
 def test_the_copy_is_changed_where_something_changed(start: START) -> None:
