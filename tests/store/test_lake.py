@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,7 +15,6 @@ from typing import ClassVar
 import duckdb
 import pyarrow as pa
 import pytest
-from conftest import Child
 
 from o365_etl.errors import ConfigError, LocalError, O365EtlError, TransientError, UnreachableError
 from o365_etl.store.checks import broken_rules
@@ -96,7 +96,9 @@ print("done")
 """
 
 
-def test_two_processes_make_and_fill_it_at_once(server: PostgresServer, tmp_path: Path, child: Child) -> None:
+def test_two_processes_make_and_fill_it_at_once(
+    server: PostgresServer, tmp_path: Path, child: Callable[..., subprocess.Popen[str]]
+) -> None:
     """Two who open an empty database at the same time both find all tables, and write each a table of its own."""
     place = (tmp_path / "data", catalog_of(server, server.new_database()), tmp_path / "files")
     lake = Lake(place[0], str(place[1]), str(place[2]))
