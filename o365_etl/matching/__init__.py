@@ -5,5 +5,5 @@
     audit           new users who resemble a contact that nobody has · nicknames: what it knows of names
 
 Pure: frames in, frames out. What does not live here: users and contacts, whose rules are set-based SQL
-(`store/sql/match_contacts_*.sql`), and what makes names comparable (`o365_etl.normalise`).
+(`store/sql/match_*.sql`), and what makes names comparable (`o365_etl.normalise`).
 """

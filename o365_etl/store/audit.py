@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 
 from o365_etl.normalise import NATIONAL_DIGITS, SWITCHBOARD
-from o365_etl.store.relate import USERS_PER_BATCH, name_tenants, tenant_batches
-from o365_etl.store.warehouse import WORKING, Db
+from o365_etl.store.relate import USERS_PER_BATCH, tenant_batches
+from o365_etl.store.warehouse import WORKING, Db, name_tenants
 
 Row = dict[str, Any]
 # Tenant, user, candidates (JSON list of contact ids), evidence (JSON object).

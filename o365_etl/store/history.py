@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from o365_etl.store.marks import all_slices, in_slices
-from o365_etl.store.warehouse import Db, quoted
+from o365_etl.store.marks import in_slices, these_slices
+from o365_etl.store.warehouse import Db, name_tenants, quoted
 from o365_etl.tables import HISTORY, TABLES
 
 # Columns that change by themselves: alone they make no new version. A match that a rule found becomes a link.
@@ -22,11 +22,13 @@ def write_history(db: Db, now: datetime, tenants: Sequence[str], slices: str | N
     belongs to users only those in the `slices` of that table (None: all).
     """
     opened = {}
-    with all_slices(db, tenants) as every:
+    name_tenants(db, "looked_at", tenants)
+    with these_slices(db, slices, tenants) as chosen:
         for history, table in HISTORY.items():
             with db.transaction():
-                db.execute(_close(history, table, slices or every), [now])
-                opened[history] = int(db.scalar(_open(history, table, slices or every), [now]))
+                db.execute(_close(history, table, chosen), [now])
+                opened[history] = int(db.scalar(_open(history, table, chosen), [now]))
+    db.execute("DROP TABLE temp.looked_at")
     return opened
 
 
@@ -49,7 +51,7 @@ def _open(history: str, table: str, slices: str) -> str:
 def _looked_at(alias: str, table: str, slices: str) -> str:
     if "user_id" in TABLES[table].column_names:
         return in_slices(slices, alias)
-    return f"{alias}.tenant_id IN (SELECT tenant_id FROM every_slice)"
+    return f"{alias}.tenant_id IN (SELECT tenant_id FROM looked_at)"
 
 
 def _same_key(table: str) -> str:

@@ -20,7 +20,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 
 from o365_etl.slices import SLICES, slice_in_sql
-from o365_etl.store.warehouse import Db, quoted
+from o365_etl.store.warehouse import Db, name_tenants, quoted
 from o365_etl.tables import TABLES
 
 # Columns that move with every read and say nothing about it.
@@ -66,7 +66,7 @@ def unconcluded(db: Db, stage: str, tenants: Sequence[str], basis: Basis, also: 
     """
     # One conclusion may be a part of another.
     marks = f"marks_of_{stage}"
-    _take(db, marks, basis, hashlib.sha256(f"{own_text()}\n{also}".encode()).hexdigest())
+    _take(db, marks, basis, _besides(also))
     try:
         due = [
             row[0]
@@ -93,28 +93,38 @@ def unconcluded_slices(db: Db, stage: str, tenants: Sequence[str], basis: SliceB
     """
     marks, due, kept = f"marks_of_{stage}", f"due_for_{stage}", f"work.concluded_{stage}"
     try:
-        db.execute(f"CREATE OR REPLACE TEMP TABLE {due} AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(tenants)])
-        _take_slices(db, marks, due, basis, hashlib.sha256(f"{own_text()}\n{also}".encode()).hexdigest())
+        name_tenants(db, due, tenants)
+        _take_slices(db, marks, due, basis, _besides(also))
+        # Of a tenant of which nothing is remembered also the empty slices: something of before may be left there.
         db.execute(
-            f"CREATE OR REPLACE TEMP TABLE {due} AS SELECT tenant_id, slice"
-            f" FROM {marks} n FULL JOIN (SELECT * REPLACE (slice::INTEGER AS slice) FROM {kept} SEMI JOIN {due}"
-            f" USING (tenant_id)) o USING (tenant_id, slice) WHERE n.mark IS DISTINCT FROM o.mark"
+            f"CREATE OR REPLACE TEMP TABLE {due} AS WITH kept AS ("
+            f" SELECT * REPLACE (slice::INTEGER AS slice) FROM {kept} SEMI JOIN {due} USING (tenant_id))"
+            f" SELECT tenant_id, slice FROM {marks} n FULL JOIN kept o USING (tenant_id, slice)"
+            " WHERE n.mark IS DISTINCT FROM o.mark"
+            " UNION SELECT tenant_id, s.slice::INTEGER"
+            f" FROM (FROM {due} ANTI JOIN kept USING (tenant_id)), range({SLICES}) s(slice)"
         )
+        # Should it break off, what was written until then is known to be of no mark.
+        _remember(db, kept, due, f"SELECT tenant_id, slice, '' FROM {due}")
         yield due
-        with db.transaction():
-            db.execute(f"DELETE FROM {kept} k WHERE {in_slices(due, 'k', 'k.slice::INTEGER')}")
-            db.execute(
-                f"INSERT INTO {kept} SELECT tenant_id, slice, mark FROM {marks}"
-                f" SEMI JOIN {due} USING (tenant_id, slice)"
-            )
+        _remember(db, kept, due, f"SELECT tenant_id, slice, mark FROM {marks} SEMI JOIN {due} USING (tenant_id, slice)")
     finally:
         for table in (marks, due):
             db.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
 
+def _remember(db: Db, kept: str, slices: str, marks: str) -> None:
+    with db.transaction():
+        db.execute(f"DELETE FROM {kept} k WHERE {in_slices(slices, 'k', 'k.slice::INTEGER')}")
+        db.execute(f"INSERT INTO {kept} {marks}")
+
+
 @contextmanager
-def all_slices(db: Db, tenants: Sequence[str]) -> Iterator[str]:
-    """The name of a temporary table of all slices of `tenants`, for the block."""
+def these_slices(db: Db, slices: str | None, tenants: Sequence[str]) -> Iterator[str]:
+    """The name of a table of slices for the block: `slices`, or if that is None one of all slices of `tenants`."""
+    if slices is not None:
+        yield slices
+        return
     db.execute(
         "CREATE OR REPLACE TEMP TABLE every_slice AS"
         f" SELECT unnest(?::VARCHAR[]) AS tenant_id, slice::INTEGER AS slice FROM range({SLICES}) s(slice)",
@@ -124,6 +134,11 @@ def all_slices(db: Db, tenants: Sequence[str]) -> Iterator[str]:
         yield "every_slice"
     finally:
         db.execute("DROP TABLE IF EXISTS temp.every_slice")
+
+
+def _besides(also: str) -> str:
+    """What is the same as long as neither `also` nor the program is another."""
+    return hashlib.sha256(f"{own_text()}\n{also}".encode()).hexdigest()
 
 
 def in_slices(slices: str, alias: str, slice_: str | None = None) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 
 from o365_etl.slices import slice_in_sql
-from o365_etl.store.marks import all_slices, in_slices
-from o365_etl.store.relate import UserDecision, known_people, name_tenants, place_table, tenant_batches
-from o365_etl.store.warehouse import WORKING, ArrowRows, Db, sql_of
+from o365_etl.store.marks import in_slices, these_slices
+from o365_etl.store.relate import UserDecision, known_people, place_table, tenant_batches
+from o365_etl.store.warehouse import WORKING, ArrowRows, Db, name_tenants, sql_of
 from o365_etl.tables import BRAKE_MARK
 
 Row = dict[str, Any]
@@ -88,23 +88,16 @@ def portions(db: Db, tenants: Sequence[str], slices: str | None = None) -> Itera
     """
     name_tenants(db, "fresh", tenants)
     db.execute("CREATE OR REPLACE TEMP TABLE collected AS SELECT * FROM work.planned LIMIT 0")
-    with all_slices(db, tenants) as every:
-        for number in tenant_batches(db, USERS_PER_PORTION, slices):
-            parts = _parts_of_batch(db, slices) if slices else 1
+    with these_slices(db, slices, tenants) as chosen:
+        for users in tenant_batches(db, USERS_PER_PORTION, slices):
+            parts = max(1, round(users / USERS_PER_PORTION)) if slices else 1
             for part in range(parts):
                 db.execute(
-                    f"CREATE OR REPLACE TEMP TABLE batch_slices AS FROM {slices or every}"
+                    f"CREATE OR REPLACE TEMP TABLE batch_slices AS FROM {chosen}"
                     f" SEMI JOIN batch USING (tenant_id) WHERE slice % {parts} = {part}"
                 )
                 db.execute("CREATE OR REPLACE TEMP TABLE new_contacts (tenant_id VARCHAR, user_id VARCHAR)")
-                yield number
-
-
-def _parts_of_batch(db: Db, slices: str) -> int:
-    users = db.scalar(
-        f"SELECT count(*) FROM m365.users u SEMI JOIN batch USING (tenant_id) WHERE {in_slices(slices, 'u')}"
-    )
-    return max(1, round(int(users) / USERS_PER_PORTION))
+                yield users
 
 
 def contact_updates(db: Db) -> Iterator[Row]:

@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 
 from o365_etl.normalise import PUBLIC_MAIL_DOMAINS
-from o365_etl.store.marks import all_slices, in_slices
-from o365_etl.store.warehouse import ArrowRows, Db
+from o365_etl.store.marks import in_slices, these_slices
+from o365_etl.store.warehouse import ArrowRows, Db, name_tenants
 from o365_etl.tables import TABLES
 
 # Rules for contacts after a person's decision, strongest first; the SQL of each is match_pairs_{rule}.sql.
@@ -140,7 +140,7 @@ def _write_outcomes(db: Db) -> None:
     if not db.rows('SELECT 1 FROM "match".contacts SEMI JOIN fresh USING (tenant_id) LIMIT 1'):
         with db.transaction():
             for _ in tenant_batches(db, USERS_PER_BATCH):
-                db.run_file("match_contacts")
+                db.execute('INSERT INTO "match".contacts BY NAME FROM match_outcomes()')
         return
     db.execute('CREATE OR REPLACE TEMP TABLE differing AS SELECT *, 0::BIGINT AS old FROM "match".contacts LIMIT 0')
     for _ in tenant_batches(db, USERS_PER_BATCH):
@@ -181,7 +181,7 @@ def compare(
     with (
         _fresh(db, fresh),
         _temporary(db, "due_matches"),
-        all_slices(db, fresh) as every,
+        these_slices(db, slices, fresh) as chosen,
         db.registered(licensed_connections=connections, places=place_table(places or {})),
     ):
         for macro in ("comparable", "digits", "same_phone", "same_number", "compare_state", "text_value"):
@@ -189,12 +189,12 @@ def compare(
         # Before the transaction: rows that are not committed yet have no numbers to divide them by.
         db.execute(
             "CREATE OR REPLACE TEMP TABLE due_matches AS SELECT tenant_id, user_id, contact_id, organization_id"
-            f" FROM \"match\".contacts m WHERE status = 'matched' AND {in_slices(slices or every, 'm')}"
+            f" FROM \"match\".contacts m WHERE status = 'matched' AND {in_slices(chosen, 'm')}"
         )
         with _plain_compression(db), db.transaction():
             for name in COMPARED:
                 db.execute(f"DELETE FROM {name} WHERE tenant_id IN (SELECT tenant_id FROM fresh)")
-            db.execute(f"DELETE FROM work.contact_sides s WHERE {in_slices(slices or every, 's')}")
+            db.execute(f"DELETE FROM work.contact_sides s WHERE {in_slices(chosen, 's')}")
             db.run_file("compare_tenant_locations")
             db.run_file("compare_organizations", locations_known=known.get("locations", True))
             db.run_file("compare_licenses", assets_known=known.get("license_assets", True))
@@ -202,15 +202,10 @@ def compare(
                 db.run_file("compare_contact_sides", first=first, last=first + COMPARED_PER_BATCH - 1)
 
 
-def name_tenants(db: Db, table: str, tenants: Sequence[str]) -> None:
-    """Make a temporary table of these tenants' ids."""
-    db.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(tenants)])
-
-
 def tenant_batches(db: Db, users_per_batch: int, slices: str | None = None) -> Iterator[int]:
     """Fill the table `batch` with tenants of `fresh`, of so many users (in the `slices` of that table; None: in all),
-    until all have had their turn; yields the number of tenants in it. Tenants of one organization are never parted:
-    they share its contacts.
+    until all have had their turn; yields the number of these users. Tenants of one organization are never parted: they
+    share its contacts.
     """
     counted = f"WHERE {in_slices(slices, 'm365.users')}" if slices else ""
     groups = db.rows(
@@ -228,7 +223,7 @@ def tenant_batches(db: Db, users_per_batch: int, slices: str | None = None) -> I
         users += count
         if users >= users_per_batch or number == len(groups):
             name_tenants(db, "batch", batch)
-            yield len(batch)
+            yield users
             batch, users = [], 0
 
 

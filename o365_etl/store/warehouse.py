@@ -314,6 +314,11 @@ def quoted(table: str) -> str:
     return ".".join(f'"{part}"' for part in table.split("."))
 
 
+def name_tenants(db: Db, table: str, tenants: Sequence[str]) -> None:
+    """Make a temporary table of these tenants' ids."""
+    db.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT unnest(?::VARCHAR[]) AS tenant_id", [list(tenants)])
+
+
 def sql_of(name: str) -> str:
     """The statement in `o365_etl/store/sql/{name}.sql`."""
     return resources.files("o365_etl.store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
