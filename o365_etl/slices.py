@@ -8,7 +8,7 @@ What does not live here: what is remembered (`store.marks`, `store.copying`, the
 
 from __future__ import annotations
 
-# Enough that one user of a thousand makes a sixteenth of them work at most, few enough to be kept for each tenant.
+# Enough that one user's change costs a sixty-fourth of his tenant, few enough to be remembered for every tenant.
 SLICES = 64
 
 

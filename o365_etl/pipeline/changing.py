@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, islice
@@ -150,15 +150,17 @@ class _Planner:
             links=state.links.user_links(),
         ):
             tallies: dict[str, Tally] = defaultdict(Tally)
-            for change in self._add(self._organizations(), self._leavers()):
+
+            def count(change: Change) -> None:
                 if change.tenant_id is not None:
                     tallies[change.tenant_id].add(change)
+
+            self._add(chain(self._organizations(), self._leavers()), count)
             self._plan_tenants()
             for tenant_id, text in store.tallies(db):
                 tallies[tenant_id].join(Tally.of_json(text))
             needed = {_ASSET_TYPES[resource] for resource in store.resources(db) & _ASSET_TYPES.keys()}
-            for _ in self._add(assets.create_type(name) for name in sorted(needed - self._types)):
-                pass  # it is nobody's
+            self._add(assets.create_type(name) for name in sorted(needed - self._types))
             return tallies, store.linked_contacts(db)
 
     def _plan_tenants(self) -> None:
@@ -175,26 +177,32 @@ class _Planner:
                 for _ in store.portions(db, left):
                     give_back()
                     store.find_new_contacts(db)
-                    for _ in self._add(self._locations(), self._license_assets(), stands=True):
-                        pass  # the brakes count contacts only
+                    self._add(chain(self._locations(), self._license_assets()), stands=True)
                 store.keep_records(db)
 
     def _plan_people(self, tenants: Sequence[str], slices: str) -> None:
         tallies: dict[tuple[str, int], Tally] = defaultdict(Tally)
+
+        def count(change: Change) -> None:
+            if change.tenant_id and change.subject_id and change.resource == "contact":
+                tallies[change.tenant_id, slice_of(change.subject_id)].add(change)
+
         for _ in store.portions(self._db, tenants, slices):
             give_back()
-            for change in self._add(self._contacts(), self._user_assets(), stands=True):
-                if change.tenant_id and change.subject_id and change.resource == "contact":
-                    tallies[change.tenant_id, slice_of(change.subject_id)].add(change)
+            self._add(chain(self._contacts(), self._user_assets()), count, stands=True)
         store.keep_people(self._db, slices, {key: tally.to_json() for key, tally in tallies.items()})
 
-    def _add(self, *changes: Iterable[Change], stands: bool = False) -> Iterator[Change]:
-        """Have changes collected, portion by portion, and pass them on."""
-        for portion in _portions(chain(*changes)):
+    def _add(
+        self, changes: Iterable[Change], count: Callable[[Change], None] | None = None, *, stands: bool = False
+    ) -> None:
+        """Have changes collected, portion by portion; `count` sees each, for what the brakes count of it."""
+        for portion in _portions(changes):
+            if count is not None:
+                for change in portion:
+                    count(change)
             store.append(self._db, [_row(change) for change in portion], stands=stands)
             self._planned += len(portion)
             progress.tell("changes planned", self._planned)
-            yield from portion
 
     def _organizations(self) -> Iterator[Change]:
         owner = self._settings.fields.organization.name

@@ -27,7 +27,7 @@ from o365_etl.pipeline.workspace import Workspace
 from o365_etl.receipts import Receipt
 from o365_etl.slices import SLICES, slice_in_sql
 from o365_etl.store.landing import LandingZone
-from o365_etl.store.marks import own_text
+from o365_etl.store.marks import in_slices, own_text
 from o365_etl.store.warehouse import WORKING, Db
 from o365_etl.tables import TABLES
 from o365_etl.transform.catalogue import Catalogue
@@ -260,8 +260,6 @@ def _forget_slices(db: Db, name: str, pieces: Sequence[_Piece]) -> None:
     if not dealt:
         return
     tenants, numbers = zip(*dealt, strict=True)
-    with db.registered(dealt=pa.table({"tenant_id": pa.array(tenants), "slice": pa.array(numbers)})):
-        db.execute(
-            f"DELETE FROM {name} WHERE (tenant_id, coalesce({slice_in_sql('user_id')}, {NOBODYS}))"
-            " IN (SELECT tenant_id, slice FROM dealt)"
-        )
+    own = f"coalesce({slice_in_sql('t.user_id')}, {NOBODYS})"
+    with db.registered(dealt=pa.table({"tenant_id": pa.array(tenants), "slice": pa.array(numbers, pa.int32())})):
+        db.execute(f"DELETE FROM {name} AS t WHERE {in_slices('dealt', 't', own)}")

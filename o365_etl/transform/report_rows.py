@@ -10,8 +10,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 
 from o365_etl.transform.mailboxes import unreadable_reason
-
-_NAME = "user principal name"
+from o365_etl.transform.usage_report import UPN
 
 
 def rows_of(body: bytes, is_wanted: Callable[[str], bool]) -> bytes:
@@ -46,4 +45,4 @@ def rows_of(body: bytes, is_wanted: Callable[[str], bool]) -> bytes:
 def _column(head: Sequence[str]) -> int | None:
     """Where the user names are."""
     columns = [name.strip().casefold() for name in head]
-    return columns.index(_NAME) if _NAME in columns else None
+    return columns.index(UPN) if UPN in columns else None

@@ -23,10 +23,10 @@ from pyarrow import csv as arrow_csv
 
 from o365_etl.transform.columns import parse_count, parse_date
 
-_UPN, _DELETED, _REFRESHED = "user principal name", "is deleted", "report refresh date"
+UPN, _DELETED, _REFRESHED = "user principal name", "is deleted", "report refresh date"
 _USED, _ITEMS, _QUOTA = "storage used (byte)", "item count", "prohibit send quota (byte)"
 _NAME, _ACTIVE, _ARCHIVE = "display name", "last activity date", "has archive"
-_READ = (_UPN, _NAME, _DELETED, _USED, _QUOTA, _ITEMS, _ACTIVE, _ARCHIVE, _REFRESHED)
+_READ = (UPN, _NAME, _DELETED, _USED, _QUOTA, _ITEMS, _ACTIVE, _ARCHIVE, _REFRESHED)
 # Every variant of the report has these; without one of them it is some other report.
 _REQUIRED = frozenset(_READ) - {_ARCHIVE}
 _BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
