@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from o365_etl.errors import LocalError
@@ -91,6 +92,7 @@ def process_lives(pid: int) -> bool:
     return True
 
 
+@cache
 def _machine() -> str:
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 

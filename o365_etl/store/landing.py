@@ -30,7 +30,7 @@ import pyarrow as pa
 from o365_etl.errors import LocalError, NotFoundError, ProtocolError
 from o365_etl.receipts import Receipt
 from o365_etl.store.compressed import CompressedFile, HashingFile
-from o365_etl.store.disk import create_file, is_abandoned, local_errors, make_folder, replace_file, unique_name
+from o365_etl.store.disk import is_abandoned, local_errors, make_folder, replace_file, unique_name
 
 DATA_SUFFIX = ".jsonl.zst"
 
@@ -69,7 +69,7 @@ class LandingZone:
 
         Raises `ProtocolError` if a name cannot be part of a path, `LocalError` if the disk refuses.
         """
-        folder = make_folder(make_folder(self.root) / _checked(source, _SAFE))
+        folder = make_folder(self.root / _checked(source, _SAFE))
         return LandingWriter(folder, source, _checked(stream, _SAFE_STREAM), _checked(read_id, _SAFE))
 
     def receipt(self, source: str, stream: str) -> Receipt | None:
@@ -165,9 +165,9 @@ class LandingWriter:
         self._content = hashlib.sha256()
         self._sink: CompressedFile | None = None
         with self._on_disk():
-            for leftover in folder.glob(f".{stream}.*.tmp"):
-                if is_abandoned(leftover):
-                    leftover.unlink(missing_ok=True)
+            for name in os.listdir(folder):
+                if name.startswith(f".{stream}.") and name.endswith(".tmp") and is_abandoned(folder / name):
+                    (folder / name).unlink(missing_ok=True)
             self._sink = CompressedFile(self._temporary)
 
     def write(self, part: str, body: bytes, *, counts: bool = True) -> None:
@@ -221,7 +221,7 @@ class LandingWriter:
     def _keep(self, receipt: Receipt) -> Receipt:
         sink = self._open_sink()
         sink.finish()
-        name = self._claim()
+        name = self._name()
         stored = msgspec.structs.replace(
             _stored(receipt),
             file=name,
@@ -231,24 +231,26 @@ class LandingWriter:
             file_bytes=sink.size,
         )
         self._sink = None
-        self._temporary.replace(self._folder / name)
         replace_file(self._folder / f"{self._stream}.receipt.json", msgspec.json.encode(stored))
         # From here on the new read is in force; what follows only tidies.
-        (self._folder / f"{self._stream}.failed.json").unlink(missing_ok=True)
-        for path in self._folder.glob(f"{self._stream}.*{DATA_SUFFIX}"):
-            if not path.name.startswith(f"{self._stream}.{self._read_id}."):
-                path.unlink(missing_ok=True)
+        for old in os.listdir(self._folder):
+            of_another_read = _is_data(old, self._stream) and not old.startswith(f"{self._stream}.{self._read_id}.")
+            if of_another_read or old == f"{self._stream}.failed.json":
+                (self._folder / old).unlink(missing_ok=True)
         return _plain(stored)
 
-    def _claim(self) -> str:
-        """A file name that is this writer's alone: another one of the same read may end at the same moment, and the
-        receipt that is written last has to find its own answers.
+    def _name(self) -> str:
+        """Give the answers a file name that is this writer's alone, and return it: another one of the same read may
+        end at the same moment, and the receipt that is written last has to find its own answers.
         """
         name = f"{self._stream}.{self._read_id}{DATA_SUFFIX}"
         try:
-            os.close(create_file(self._folder / name))
-        except FileExistsError:
+            os.link(self._temporary, self._folder / name)
+        except OSError:  # the name is taken, or this file system knows no links
             name = f"{self._stream}.{self._read_id}.{unique_name()}{DATA_SUFFIX}"
+            self._temporary.replace(self._folder / name)
+        else:
+            self._temporary.unlink()
         return name
 
     def _reject(self, receipt: Receipt) -> Receipt:
@@ -277,6 +279,10 @@ class LandingWriter:
             with contextlib.suppress(OSError):
                 self._drop()
             raise
+
+
+def _is_data(name: str, stream: str) -> bool:
+    return name.startswith(f"{stream}.") and name.endswith(DATA_SUFFIX)
 
 
 def _digest(content: Any, prefix: bytes, body: bytes) -> None:

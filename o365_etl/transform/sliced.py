@@ -17,10 +17,10 @@ import msgspec
 
 from o365_etl.merging import Changes, read_changes
 from o365_etl.slices import SLICES, slice_of
-from o365_etl.transform.answers import MailboxType, Page, SignIn
+from o365_etl.transform.answers import Page, SignIn
 from o365_etl.transform.decode import decode_all
 from o365_etl.transform.report_rows import rows_of
-from o365_etl.transform.tenant import Parts, mailbox_types
+from o365_etl.transform.tenant import Parts
 
 # The slice of rows that belong to no user.
 NOBODYS = SLICES
@@ -39,6 +39,7 @@ class _Raw(msgspec.Struct):
 
 _decode_known = msgspec.json.Decoder(Page[_Known]).decode
 _decode_raw = msgspec.json.Decoder(_Raw).decode
+_decode_types = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_name = msgspec.json.Decoder(str | None).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -57,7 +58,7 @@ class Sliced:
         names: Mapping[str, str],
         changes: Changes,
         sign_ins: Mapping[str, SignIn],
-        types: Mapping[str, MailboxType],
+        types: Mapping[str, msgspec.Raw],
     ) -> None:
         self._parts = parts
         self._users = users
@@ -97,17 +98,17 @@ class Sliced:
         return answers_of
 
     def _digests(self) -> tuple[str, ...]:
-        slices = [sha256() for _ in range(SLICES)]
         users, sign_ins, types, told = self._users, self._sign_ins, self._types, self._changes.objects
         new = (user_id for user_id in told if user_id not in users)
         for user_id in (*users, *new):
-            number = slice_of(user_id)
-            self._ids[number].append(user_id)
-            digest = slices[number]
-            digest.update(users.get(user_id, b""))
-            digest.update(_encode((sign_ins.get(user_id), types.get(user_id), told.get(user_id))))
-        nobodys = sha256(_encode(sorted(self._names.values())))
-        return tuple(digest.hexdigest()[:_DIGITS] for digest in (*slices, nobodys))
+            self._ids[slice_of(user_id)].append(user_id)
+        digests = []
+        for ids in self._ids:
+            digest = sha256(b"".join([users.get(user_id, b"") for user_id in ids]))
+            digest.update(_encode([(sign_ins.get(user_id), types.get(user_id), told.get(user_id)) for user_id in ids]))
+            digests.append(digest)
+        digests.append(sha256(_encode(sorted(self._names.values()))))
+        return tuple(digest.hexdigest()[:_DIGITS] for digest in digests)
 
     def _report(self, ids: Sequence[str], *, with_nobodys: bool) -> list[bytes]:
         bodies = self._parts("mailboxes", "usage_csv")[-1:]
@@ -135,13 +136,14 @@ def sliced(parts: Parts, certified: Collection[str]) -> Sliced | None:
         for user_id, told in changes.objects.items():
             if "userPrincipalName" in told:
                 names[user_id] = (_decode_name(told["userPrincipalName"]) or "").lower()
+        bodies = parts("mailboxes", "types")[-1:] if "mailboxes" in certified else []
+        types = {user_id.lower(): known for body in bodies for user_id, known in _decode_types(body).items()}
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
         return None
     names = {user_id: name for user_id, name in names.items() if name}
     if len(set(names.values())) < len(names):
         return None
     sign_ins = _sign_ins(parts("sign_ins", "sign_ins")) if "sign_ins" in certified else {}
-    types = mailbox_types(parts) if "mailboxes" in certified else {}
     return Sliced(parts, users, names, changes, sign_ins, types)
 
 

@@ -104,7 +104,7 @@ def user_frames(
         # In this order: what was kept of a removed user comes after the word that he was removed.
         changed = parts("users_changes", "changed") + parts("users_changes", "kept")
     users = decode_users(parts("users", "users"), changed)
-    types = mailbox_types(parts) if "mailboxes" in certified else {}
+    types = _mailbox_types(parts) if "mailboxes" in certified else {}
     sign_ins = decode_sign_ins(parts("sign_ins", "sign_ins")) if "sign_ins" in certified else {}
     frames = {
         "m365.users": user_table(
@@ -133,7 +133,7 @@ def user_frames(
     return frames
 
 
-def mailbox_types(parts: Parts) -> dict[str, MailboxType]:
+def _mailbox_types(parts: Parts) -> dict[str, MailboxType]:
     """What is known of the mailboxes, by user id (lower case)."""
     bodies = parts("mailboxes", "types")
     return {user_id.lower(): known for user_id, known in decode_map(bodies[-1], MailboxType).items()} if bodies else {}
