@@ -14,7 +14,6 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from o365_etl.errors import LocalError
@@ -92,7 +91,6 @@ def process_lives(pid: int) -> bool:
     return True
 
 
-@cache
 def _machine() -> str:
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
