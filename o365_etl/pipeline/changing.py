@@ -17,7 +17,7 @@ from typing import Any
 from o365_etl.itglue import LICENSE_ASSET_TYPE, USER_ASSET_TYPE
 from o365_etl.pipeline import progress
 from o365_etl.pipeline.documentation import is_known
-from o365_etl.pipeline.memory import give_back
+from o365_etl.pipeline.memory import LITTLE_FOR_TABLES, give_back
 from o365_etl.pipeline.relating import HOW_FOUND
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.slices import slice_of
@@ -32,8 +32,6 @@ from o365_etl.tables import TABLES
 Row = Mapping[str, Any]
 # Changes in memory between two writes to the warehouse.
 CHANGES_AT_ONCE = 4_000
-# The changes in Python's hands stand beside what DuckDB holds: together they are the peak of a first sync.
-MEMORY_LIMIT = "320MB"
 _ASSET_TYPES = {"license_asset": LICENSE_ASSET_TYPE, "user_asset": USER_ASSET_TYPE}
 # What the plan of a tenant rests on.
 OF_PLANS = Basis(
@@ -88,7 +86,7 @@ class Planned:
 def plan_changes(workspace: Workspace, run_id: str) -> Planned:
     """Replace `sync.changes` by what this run would write; finished changes stay beside it."""
     finished = workspace.state.intents.finished_table()
-    with workspace.tables(MEMORY_LIMIT) as db:
+    with workspace.tables(LITTLE_FOR_TABLES) as db:
         store.begin(db)
         blocked: dict[str, str] = {}
         if workspace.settings.itglue.mode != "off":

@@ -165,11 +165,12 @@ def _fill(db: Db, table: Table, frame: ArrowRows | None, only: str = "") -> None
     # By column: a table that has grown has its new columns at the end, the copy in the order of the contract.
     columns = ", ".join(f'"{column}"' for column in table.column_names)
     into = f"INSERT INTO published.{table.full_name} ({columns}) SELECT {columns}"
-    if frame is None:
-        db.execute(f"{into} FROM {table.full_name} s{only}")
-    else:
+    if frame is not None:
         with db.registered(incoming=frame):
             db.execute(f"{into} FROM incoming")
+        return
+    with db.on_one_thread():
+        db.execute(f"{into} FROM {table.full_name} s{only}")
 
 
 def _note_contents(db: Db, into: str, extra: Mapping[str, ArrowRows]) -> None:

@@ -21,7 +21,7 @@ from o365_etl.tables import BRAKE_MARK
 
 Row = dict[str, Any]
 # Users looked at by one statement, and rows of its result in memory at once.
-USERS_PER_PORTION = 50_000
+USERS_PER_PORTION = 25_000
 ROWS_AT_ONCE = 5_000
 CHANGES = "sync.changes"
 _TALLIES = pa.schema([("tenant_id", pa.string()), ("slice", pa.string()), ("tally", pa.string())])

@@ -33,6 +33,8 @@ FILE_NAME = "warehouse.duckdb"
 _MOST_STORED = 1.5
 _LARGE = 250_000
 _VACUUM_TASKS = 100
+# As many as the limits of memory were measured with, whatever the machine has.
+_THREADS = 2
 # Bytes of the file, and of the changes that are not yet in it.
 _SMALL = 32 * 1024 * 1024
 
@@ -86,14 +88,16 @@ _NULLABLE: Mapping[pa.DataType, Any] = {
 class Warehouse:
     """Where the tables are.
 
-    `memory_limit` bounds DuckDB's own memory, beyond it DuckDB writes to `{data_dir}/warehouse.tmp`.
+    `memory_limit` bounds DuckDB's own memory, beyond it DuckDB writes to `{data_dir}/warehouse.tmp`. Each of its
+    threads takes memory of its own: with eight instead of two the same limit is not enough for the same work.
     """
 
-    def __init__(self, data_dir: Path, *, memory_limit: str = "400MB", threads: int | None = None) -> None:
+    def __init__(self, data_dir: Path, *, memory_limit: str = "400MB") -> None:
         self.data_dir = data_dir
         self.path = data_dir / FILE_NAME
         self._config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
+            "threads": _THREADS,
             "temp_directory": str(data_dir / "warehouse.tmp"),
             # Order costs memory on large inserts; whoever needs one says ORDER BY.
             "preserve_insertion_order": False,
@@ -101,8 +105,6 @@ class Warehouse:
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
-        if threads is not None:
-            self._config["threads"] = threads
 
     @property
     def is_small(self) -> bool:

@@ -259,8 +259,18 @@ def test_gaps_are_closed_where_there_are_many(data_dir: Path, kept: int, tasks: 
 
 def test_one_thread_is_for_a_while_only(tmp_path: Path) -> None:
     """Whatever happens in between, also within a transaction."""
-    with Warehouse(tmp_path, threads=2).connect() as db:
+    with Warehouse(tmp_path).connect() as db:
         with contextlib.suppress(ValueError), db.on_one_thread(), db.transaction():
             assert db.scalar("SELECT current_setting('threads')") == 1
             raise ValueError("broken")
         assert db.scalar("SELECT current_setting('threads')") == 2
+
+
+def test_it_takes_the_same_threads_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as the limits of memory are made for; DuckDB by itself would take one for each processor."""
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "16")  # what DuckDB believes before it asks the system
+    threads = "SELECT current_setting('threads')"
+    with duckdb.connect() as plain:
+        assert plain.execute(threads).fetchone() == (16,)
+    with Warehouse(tmp_path).connect() as db:
+        assert db.scalar(threads) == 2
