@@ -17,7 +17,7 @@ from typing import Any
 from o365_etl.itglue import LICENSE_ASSET_TYPE, USER_ASSET_TYPE
 from o365_etl.pipeline import progress
 from o365_etl.pipeline.documentation import is_known
-from o365_etl.pipeline.memory import LITTLE_FOR_TABLES, give_back
+from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.relating import HOW_FOUND
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.slices import slice_of
@@ -86,7 +86,7 @@ class Planned:
 def plan_changes(workspace: Workspace, run_id: str) -> Planned:
     """Replace `sync.changes` by what this run would write; finished changes stay beside it."""
     finished = workspace.state.intents.finished_table()
-    with workspace.tables(LITTLE_FOR_TABLES) as db:
+    with workspace.tables() as db:
         store.begin(db)
         blocked: dict[str, str] = {}
         if workspace.settings.itglue.mode != "off":
@@ -172,10 +172,11 @@ class _Planner:
             with unconcluded_slices(db, "plan_people", due, OF_PEOPLE, f"{also} {sorted(self._types)}") as slices:
                 self._plan_people(due, slices)
             with unconcluded(db, "plan_records", due, OF_RECORDS, also) as left:
-                for _ in store.portions(db, left):
-                    give_back()
-                    store.find_new_contacts(db)
-                    self._add(chain(self._locations(), self._license_assets()), stands=True)
+                with db.in_little_memory():
+                    for _ in store.portions(db, left):
+                        give_back()
+                        store.find_new_contacts(db)
+                        self._add(chain(self._locations(), self._license_assets()), stands=True)
                 store.keep_records(db)
 
     def _plan_people(self, tenants: Sequence[str], slices: str) -> None:
@@ -185,9 +186,10 @@ class _Planner:
             if change.tenant_id and change.subject_id and change.resource == "contact":
                 tallies[change.tenant_id, slice_of(change.subject_id)].add(change)
 
-        for _ in store.portions(self._db, tenants, slices):
-            give_back()
-            self._add(chain(self._contacts(), self._user_assets()), count, stands=True)
+        with self._db.in_little_memory():
+            for _ in store.portions(self._db, tenants, slices):
+                give_back()
+                self._add(chain(self._contacts(), self._user_assets()), count, stands=True)
         store.keep_people(self._db, slices, {key: tally.to_json() for key, tally in tallies.items()})
 
     def _add(

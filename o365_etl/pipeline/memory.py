@@ -14,9 +14,6 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-# What DuckDB may use where much is held beside it: by Python, or by DuckDB itself beyond its limit (the rows of a
-# transaction that is not committed yet).
-LITTLE_FOR_TABLES = "250MB"
 _USUAL = gc.get_threshold()
 # Answers are plain data without cycles: looking for some every 700 objects finds nothing.
 _BULK = (50_000, 20, 100)

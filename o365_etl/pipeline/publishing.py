@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from o365_etl.errors import O365EtlError
-from o365_etl.pipeline.memory import LITTLE_FOR_TABLES, give_back
+from o365_etl.pipeline.memory import give_back
 from o365_etl.pipeline.workspace import Workspace, now
 from o365_etl.store import published
 from o365_etl.tables import TABLES
@@ -32,7 +32,7 @@ def publish(workspace: Workspace, run_id: str, *, status: str | None = None) -> 
     state = workspace.state
     give_back()
     state.prune(now() - timedelta(days=workspace.settings.retention.days))
-    with workspace.tables(LITTLE_FOR_TABLES) as db:
+    with workspace.tables() as db:
         rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in COUNTED}
         if status is None:
             held = workspace.settings.itglue.mode == "apply" and db.scalar(

@@ -89,8 +89,8 @@ class Workspace:
         return SyncLock(self.data_dir, None if self.settings.state.url is None else self.state.lease)
 
     @contextmanager
-    def tables(self, memory_limit: str | None = None) -> Iterator[Db]:
-        """The warehouse, open for as long as the block runs; DuckDB may use `memory_limit`, else its usual share.
+    def tables(self) -> Iterator[Db]:
+        """The warehouse, open for as long as the block runs.
 
         Within `writing` a small one stays open from one block to the next: opening it takes longer than what is done
         with it, and it holds little memory.
@@ -98,8 +98,7 @@ class Workspace:
         kept = self._kept
         with ExitStack() as stack:
             if kept.tables is None:
-                connected = self.warehouse.connect(functions={"normalise": normalise}, memory_limit=memory_limit)
-                db = stack.enter_context(connected)
+                db = stack.enter_context(self.warehouse.connect(functions={"normalise": normalise}))
             else:
                 db, opened = kept.tables
                 kept.tables = None

@@ -88,7 +88,8 @@ def _create(db: Db, extra: Mapping[str, ArrowRows]) -> None:
             db.execute(table.ddl(f"published.{table.full_name}"))
             for what, description in _descriptions(table):
                 db.execute(f"COMMENT ON {what} IS {_literal(description)}")
-            _fill(db, table, extra.get(name))
+            with db.in_little_memory():
+                _fill(db, table, extra.get(name))
     _note_contents(db, "published.main.contents", extra)
 
 

@@ -28,7 +28,7 @@ _TALLIES = pa.schema([("tenant_id", pa.string()), ("slice", pa.string()), ("tall
 # What is planned user by user; the rest is planned tenant by tenant.
 _OF_PEOPLE = "resource IN ('contact', 'user_asset')"
 _WORKING = (
-    *("plan_tenants", "fresh", "batch", "batch_slices", "left_users", "new_contacts", "owners", "found"),
+    *("plan_tenants", "fresh", "batch", "batch_slices", "doubtful", "left_users", "new_contacts", "owners", "found"),
     "collected",
 )
 # What this run collected, and of what stands from earlier runs what still counts.
@@ -121,7 +121,8 @@ def left_users(db: Db, mark: str) -> list[Row]:
     """Linked users who left, of all tenants; `state` is NULL for those who are back and whose contact bears `mark`.
     Asked once.
     """
-    db.run_file("plan_leavers", mark=mark)
+    db.run_file("plan_doubtful", mark=mark)
+    db.run_file("plan_leavers")
     db.execute("DROP TABLE user_links")  # a million of them are a quarter of the memory that the rest may use
     return _dicts(
         db.arrow("SELECT * FROM left_users WHERE state IS NOT NULL OR contains(coalesce(notes, ''), ?)", [mark])

@@ -35,6 +35,7 @@ _LARGE = 250_000
 _VACUUM_TASKS = 100
 # As many as the limits of memory were measured with, whatever the machine has.
 _THREADS = 2
+_LITTLE_MEMORY = "250MB"
 # Bytes of the file, and of the changes that are not yet in it.
 _SMALL = 32 * 1024 * 1024
 
@@ -117,12 +118,8 @@ class Warehouse:
         return self.path.is_file()
 
     @contextlib.contextmanager
-    def connect(
-        self, functions: Mapping[str, Callable[[str], str]] | None = None, *, memory_limit: str | None = None
-    ) -> Iterator[Db]:
+    def connect(self, functions: Mapping[str, Callable[[str], str]] | None = None) -> Iterator[Db]:
         """Open the file, create what the contract of the tables names and the file lacks, close at the end.
-
-        `memory_limit` instead of the warehouse's own, for work that needs much memory of Python beside DuckDB's.
 
         `functions` become SQL functions VARCHAR → VARCHAR; they never see a NULL: NULL in is NULL out.
         Raises `BusyError` if another process has it open, `LocalError` with code `damaged` if it is not a DuckDB
@@ -130,10 +127,8 @@ class Warehouse:
         """
         make_folder(self.data_dir)
         with self._opened() as connection:
-            db = Db(connection, self._errors)
+            db = Db(connection, self._errors, str(self._config["memory_limit"]))
             db.execute("SET TimeZone = 'UTC'")
-            if memory_limit is not None:
-                db.execute(f"SET memory_limit = '{memory_limit}'")
             for name, function in (functions or {}).items():
                 db.create_function(name, function)
             if not _is_complete(db):
@@ -184,9 +179,13 @@ class Db:
     """One open connection. Values go in as parameters, names of tables and columns come from the contract only."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, errors: Callable[[], AbstractContextManager[None]]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        errors: Callable[[], AbstractContextManager[None]],
+        memory_limit: str,
     ) -> None:
         self._connection = connection
+        self._memory_limit = memory_limit
         self._in_transaction = False
         self._errors = errors
 
@@ -263,6 +262,18 @@ class Db:
         finally:
             with contextlib.suppress(duckdb.Error, O365EtlError):  # of a broken database the first error is told
                 self.execute(f"SET threads = {int(threads)}")
+
+    @contextlib.contextmanager
+    def in_little_memory(self) -> Iterator[None]:
+        """DuckDB uses less memory within: where much is held beside it, by Python, or by DuckDB itself beyond its limit
+        (the rows of a transaction that is not committed yet).
+        """
+        self.execute(f"SET memory_limit = '{_LITTLE_MEMORY}'")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(duckdb.Error, O365EtlError):  # as above
+                self.execute(f"SET memory_limit = '{self._memory_limit}'")
 
     @contextlib.contextmanager
     def registered(self, **frames: ArrowRows) -> Iterator[None]:

@@ -257,13 +257,16 @@ def test_gaps_are_closed_where_there_are_many(data_dir: Path, kept: int, tasks: 
         assert db.scalar("SELECT count(*) FROM work.held") == kept * 100_000 + 1
 
 
-def test_one_thread_is_for_a_while_only(tmp_path: Path) -> None:
+def test_one_thread_and_little_memory_are_for_a_while_only(tmp_path: Path) -> None:
     """Whatever happens in between, also within a transaction."""
+    threads, memory = "SELECT current_setting('threads')", "SELECT current_setting('memory_limit')"
     with Warehouse(tmp_path).connect() as db:
-        with contextlib.suppress(ValueError), db.on_one_thread(), db.transaction():
-            assert db.scalar("SELECT current_setting('threads')") == 1
+        usual = db.scalar(memory)
+        with contextlib.suppress(ValueError), db.on_one_thread(), db.transaction(), db.in_little_memory():
+            assert db.scalar(threads) == 1
+            assert db.scalar(memory) == "238.4 MiB"
             raise ValueError("broken")
-        assert db.scalar("SELECT current_setting('threads')") == 2
+        assert (db.scalar(threads), db.scalar(memory)) == (2, usual)
 
 
 def test_it_takes_the_same_threads_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

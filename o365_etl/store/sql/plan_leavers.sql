@@ -1,7 +1,7 @@
 -- Linked users who left: gone from a complete read, converted to shared, disabled, or without any license. Whoever is
 -- out of scope for another reason (a guest, a room, the selection) did not leave. A contact that somebody else has by
 -- now says nothing about the one who had it.
--- Needs: user_links(tenant_id, user_id, organization_id, contact_id), plan_tenants.
+-- Needs: doubtful.
 CREATE OR REPLACE TEMP TABLE left_users AS
 SELECT
     l.tenant_id,
@@ -18,11 +18,9 @@ SELECT
         WHEN u.account_enabled = false THEN 'disabled'
         WHEN u.out_of_scope_reason = 'unlicensed' AND NOT u.is_licensed THEN 'unlicensed'
     END AS state
-FROM user_links l
-JOIN plan_tenants t ON t.tenant_id = l.tenant_id AND t.organization_id = l.organization_id
+FROM doubtful l
 JOIN itglue.contacts c ON c.contact_id = l.contact_id AND c.organization_id = l.organization_id
 LEFT JOIN m365.users u ON u.tenant_id = l.tenant_id AND u.user_id = l.user_id
 LEFT JOIN (
     SELECT DISTINCT tenant_id, user_id, mailbox_type FROM m365.mailboxes WHERE mailbox_type = 'shared'
 ) b ON b.tenant_id = l.tenant_id AND b.user_id = l.user_id
-WHERE u.user_id IS NULL OR NOT u.in_scope OR contains(coalesce(c.notes, ''), $mark)
