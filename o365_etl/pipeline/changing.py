@@ -154,7 +154,8 @@ class _Planner:
                     tallies[change.tenant_id].add(change)
 
             self._add(chain(self._organizations(), self._leavers()), count)
-            self._plan_tenants()
+            with db.in_little_memory():
+                self._plan_tenants()
             for tenant_id, text in store.tallies(db):
                 tallies[tenant_id].join(Tally.of_json(text))
             needed = {_ASSET_TYPES[resource] for resource in store.resources(db) & _ASSET_TYPES.keys()}
@@ -172,11 +173,10 @@ class _Planner:
             with unconcluded_slices(db, "plan_people", due, OF_PEOPLE, f"{also} {sorted(self._types)}") as slices:
                 self._plan_people(due, slices)
             with unconcluded(db, "plan_records", due, OF_RECORDS, also) as left:
-                with db.in_little_memory():
-                    for _ in store.portions(db, left):
-                        give_back()
-                        store.find_new_contacts(db)
-                        self._add(chain(self._locations(), self._license_assets()), stands=True)
+                for _ in store.portions(db, left):
+                    give_back()
+                    store.find_new_contacts(db)
+                    self._add(chain(self._locations(), self._license_assets()), stands=True)
                 store.keep_records(db)
 
     def _plan_people(self, tenants: Sequence[str], slices: str) -> None:
@@ -186,10 +186,9 @@ class _Planner:
             if change.tenant_id and change.subject_id and change.resource == "contact":
                 tallies[change.tenant_id, slice_of(change.subject_id)].add(change)
 
-        with self._db.in_little_memory():
-            for _ in store.portions(self._db, tenants, slices):
-                give_back()
-                self._add(chain(self._contacts(), self._user_assets()), count, stands=True)
+        for _ in store.portions(self._db, tenants, slices):
+            give_back()
+            self._add(chain(self._contacts(), self._user_assets()), count, stands=True)
         store.keep_people(self._db, slices, {key: tally.to_json() for key, tally in tallies.items()})
 
     def _add(
