@@ -19,7 +19,7 @@ Rows = Sequence[Mapping[str, Any]]
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Db]:
     """An open warehouse, shared by the tests of a module: `fill` empties what it fills."""
     folder = tmp_path_factory.mktemp("warehouse")
-    with Warehouse(folder, threads=1).connect({"normalise": normalise}) as opened:
+    with Warehouse(folder).connect({"normalise": normalise}) as opened, opened.on_one_thread():
         yield opened
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from o365_etl.pipeline import deciding
@@ -143,13 +143,20 @@ def forget_everything(folder: Path) -> None:
 @settings(
     max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
-@example(rounds=[[_fire, _promote], [_fire, _promote], [_fire]])
 @given(rounds=st.lists(st.lists(st.sampled_from(EDITS), max_size=2), min_size=2, max_size=3))
 def test_it_comes_out_as_if_everything_were_concluded_anew(
     rounds: list[list[Callable[[World], None]]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Whatever is edited between two syncs: the tables are those of a sync that remembers nothing."""
-    folder = tmp_path_factory.mktemp("unchanged")
+    _as_concluded_anew(rounds, tmp_path_factory.mktemp("unchanged"))
+
+
+def test_where_nothing_is_remembered_nobody_is_left_behind(tmp_path: Path) -> None:
+    """A slice in which nobody is any more is concluded about as well."""
+    _as_concluded_anew([[_fire, _promote], [_fire, _promote], [_fire]], tmp_path)
+
+
+def _as_concluded_anew(rounds: list[list[Callable[[World], None]]], folder: Path) -> None:
     with world_of(estate(), folder) as world:
         world.sync()
         for number, edits in enumerate(rounds):
