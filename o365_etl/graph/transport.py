@@ -52,23 +52,25 @@ class _Adapter(HTTPAdapter):
             self._verified.add(conn)
 
 
-class PrivateCaSession(requests.Session):
-    """A session whose CA bundle wins over `REQUESTS_CA_BUNDLE`, which requests prefers to `session.verify`.
+class PrivateCaSession:
+    """Connections whose CA bundle wins over `REQUESTS_CA_BUNDLE`, which requests prefers to `session.verify`.
 
     Proxies from the environment stay in force, `.netrc` and cookies do not: either would mix up tenants.
     """
 
     def __init__(self, ca_bundle: Path | None, connections: int) -> None:
-        super().__init__()
         self._ca_bundle = str(ca_bundle) if ca_bundle else None
-        self._usual = {name: str(value) for name, value in self.headers.items()}
+        self._usual = {name: str(value) for name, value in requests.utils.default_headers().items()}
         self._environment: dict[str, MutableMapping[str, Any]] = {}
         self._adapter = _Adapter(connections)
-        self.mount("https://", self._adapter)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._adapter.close()
 
     def exchange(self, outgoing: Outgoing, headers: Mapping[str, str], timeout: tuple[float, float]) -> Response:
-        """What `request` does, at two thirds of its CPU: without cookies, redirects, hooks and `.netrc`, none of which
-        is wanted here. The answer's body is not read yet.
+        """What requests' own session does, at two thirds of its CPU: without cookies, redirects, hooks and `.netrc`,
+        none of which is wanted here. The answer's body is not read yet.
         """
         prepared = requests.PreparedRequest()
         prepared.method = outgoing.method
@@ -87,7 +89,8 @@ class PrivateCaSession(requests.Session):
         host = urlsplit(url).netloc
         settings = self._environment.get(host)
         if settings is None:
-            settings = dict(self.merge_environment_settings(url, {}, None, None, None))
+            with requests.Session() as usual:
+                settings = dict(usual.merge_environment_settings(url, {}, None, None, None))
             del settings["stream"]
             if self._ca_bundle:
                 settings["verify"] = self._ca_bundle

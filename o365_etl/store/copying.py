@@ -84,12 +84,11 @@ def _create(db: Db, extra: Mapping[str, ArrowRows]) -> None:
     # A transaction for each table: nobody else writes to the warehouse or sees this file yet, and what an open
     # transaction has inserted stays in memory beyond DuckDB's limit.
     for name, table in TABLES.items():
-        with db.transaction():
+        with db.in_little_memory(), db.transaction():
             db.execute(table.ddl(f"published.{table.full_name}"))
             for what, description in _descriptions(table):
                 db.execute(f"COMMENT ON {what} IS {_literal(description)}")
-            with db.in_little_memory():
-                _fill(db, table, extra.get(name))
+            _fill(db, table, extra.get(name))
     _note_contents(db, "published.main.contents", extra)
 
 

@@ -234,7 +234,8 @@ class LandingWriter:
         replace_file(self._folder / f"{self._stream}.receipt.json", msgspec.json.encode(stored))
         # From here on the new read is in force; what follows only tidies.
         for old in os.listdir(self._folder):
-            of_another_read = _is_data(old, self._stream) and not old.startswith(f"{self._stream}.{self._read_id}.")
+            is_data = old.startswith(f"{self._stream}.") and old.endswith(DATA_SUFFIX)
+            of_another_read = is_data and not old.startswith(f"{self._stream}.{self._read_id}.")
             if of_another_read or old == f"{self._stream}.failed.json":
                 (self._folder / old).unlink(missing_ok=True)
         return _plain(stored)
@@ -279,10 +280,6 @@ class LandingWriter:
             with contextlib.suppress(OSError):
                 self._drop()
             raise
-
-
-def _is_data(name: str, stream: str) -> bool:
-    return name.startswith(f"{stream}.") and name.endswith(DATA_SUFFIX)
 
 
 def _digest(content: Any, prefix: bytes, body: bytes) -> None:

@@ -252,8 +252,9 @@ class Db:
 
     @contextlib.contextmanager
     def on_one_thread(self) -> Iterator[None]:
-        """DuckDB works on one thread within: for rows handed in from Python. Several would cost up to twice the CPU, a
-        fifth more memory and gain no time, for rows are packed by one thread when they are committed.
+        """DuckDB works on one thread within: for rows handed in from Python, or copied from file to file. Several would
+        cost up to twice the CPU, a fifth more memory and gain no time, for rows are packed by one thread when they are
+        committed.
         """
         threads = self.scalar("SELECT current_setting('threads')")
         self.execute("SET threads = 1")

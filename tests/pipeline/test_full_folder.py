@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
 
@@ -33,6 +33,14 @@ def no_room(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def read(world: World, *, room: AbstractContextManager[None]) -> microsoft.Certified:
+    """All tenants, read and loaded within `writing`; `room` holds while they are read."""
+    plan = planning.plan_shards(world.workspace)
+    with room:
+        results = [r for shard in plan.shards for r in microsoft.read_shard(world.workspace, shard, "run-full")]
+    return microsoft.certify(world.workspace, "run-full", plan, results)
+
+
 def test_no_room_for_the_answers(start: Start, contoso: Estate) -> None:
     """The tenants say so, with the mend; what is known of them stays; the next sync is as if nothing had been."""
     world = start(contoso)
@@ -40,10 +48,7 @@ def test_no_room_for_the_answers(start: Start, contoso: Estate) -> None:
     before = world.rows(COUNTS)
     workspace = world.workspace
     with workspace.writing("run-full", "test", wait_seconds=5):
-        plan = planning.plan_shards(workspace)
-        with no_room(100):
-            results = [r for shard in plan.shards for r in microsoft.read_shard(workspace, shard, "run-full")]
-        done = microsoft.certify(workspace, "run-full", plan, results)
+        done = read(world, room=no_room(100))
         publishing.publish(workspace, "run-full")
 
     assert done.statuses == {"failed": len(contoso.tenants)}
@@ -64,9 +69,7 @@ def test_no_room_for_the_published_copy(start: Start, contoso: Estate) -> None:
     before = world.rows(COUNTS)
     workspace = world.workspace
     with workspace.writing("run-full", "test", wait_seconds=5):
-        plan = planning.plan_shards(workspace)
-        results = [r for shard in plan.shards for r in microsoft.read_shard(workspace, shard, "run-full")]
-        microsoft.certify(workspace, "run-full", plan, results)
+        read(world, room=nullcontext())
         with no_room(workspace.published.stat().st_size // 2), pytest.raises(LocalError) as full:
             publishing.publish(workspace, "run-full")
 
