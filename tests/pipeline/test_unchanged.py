@@ -140,6 +140,7 @@ def forget_everything(folder: Path) -> None:
     (folder / "data" / "o365.duckdb").unlink()
 
 
+@pytest.mark.timeout(900)  # dozens of syncs: on a slow machine more than what is meant for one
 @settings(
     max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
