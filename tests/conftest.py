@@ -104,6 +104,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., World]]:
 
 @pytest.fixture
 def contoso() -> Estate:
+    """The estate of `contoso_estate`."""
+    return contoso_estate()
+
+
+def contoso_estate() -> Estate:
     """Two healthy tenants, their organizations, and contacts for some of their users."""
     contoso_users = [
         SimUser.person("Anna", "Berg", "contoso.example"),

@@ -113,7 +113,7 @@ def test_the_checks_for_people_fail_and_say_what_to_do(start: Start, contoso: Es
     contoso.touch()
     world = start(contoso)
     world.configure(NO_BRAKES)
-    world.add_fault(Fault("graph", "truncated", tenant_id=contoso.tenants[1].tenant_id, path="/domains"))
+    world.add_fault(Fault("graph", "throttle", contoso.tenants[1].tenant_id, "/domains", retry_after="0"))
     with dg.DagsterInstance.ephemeral() as instance:
         result = execute(world, instance)
 

@@ -73,7 +73,7 @@ def test_a_day(start: Callable[..., World], contoso: Estate, monkeypatch: pytest
                 failing.consented = hour == 14
                 contoso.touch(failing.tenant_id)
             if hour == 9:
-                world.add_fault(Fault("graph", "truncated", tenant_id=stumbling.tenant_id, path="/organization"))
+                world.add_fault(Fault("graph", "throttle", stumbling.tenant_id, "/organization", retry_after="0"))
             sync(hour, instance, memory)
             world.heal()
         runs = memory.get_runs()
