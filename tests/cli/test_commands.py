@@ -24,14 +24,26 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_dagster_home() -> Iterator[None]:
+    """What runs is remembered beside the configuration, whatever the environment of the tests says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DAGSTER_HOME", raising=False)
+        yield
+
+
+def sync(world: World) -> World:
+    """The world, synced by the command."""
+    result = run("sync", "--config", str(world.config))
+    assert result.exit_code == 0, result.output
+    return world
+
+
 @pytest.fixture(scope="module")
 def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world that was synced once; its tests change nothing in it."""
-    with pytest.MonkeyPatch.context() as patch, world_of(contoso_estate(), tmp_path_factory.mktemp("synced")) as world:
-        patch.delenv("DAGSTER_HOME", raising=False)
-        result = run("sync", "--config", str(world.config))
-        assert result.exit_code == 0, result.output
-        yield world
+    """A synced world; its tests look, or sync it once more, and change nothing else."""
+    with world_of(contoso_estate(), tmp_path_factory.mktemp("synced")) as world:
+        yield sync(world)
 
 
 def test_sync_prints_what_it_found(synced: World) -> None:
@@ -44,7 +56,7 @@ def test_sync_prints_what_it_found(synced: World) -> None:
 
 def test_sync_ends_with_3_if_a_tenant_fails(start: Start, contoso: Estate) -> None:
     """Scripts learn from the exit code that some tenants were not read; a narrowed sync speaks of its own alone."""
-    world = start(contoso)
+    world = sync(start(contoso))
     world.add_fault(Fault("graph", "status", tenant_id=contoso.tenants[0].tenant_id, path=r"/users\?", status=403))
     world.add_fault(Fault("graph", "throttle", contoso.tenants[0].tenant_id, "subscribedSkus", retry_after="0"))
     result = run("sync", "--config", str(world.config))
@@ -73,8 +85,7 @@ LISTINGS = (
 
 def test_every_listing_has_json(start: Start, contoso: Estate) -> None:
     """--json puts exactly one document on standard output."""
-    world = start(contoso)
-    world.sync()
+    world = sync(start(contoso))
     for arguments in LISTINGS:
         result = run(*arguments, "--json", "--config", str(world.config))
 
