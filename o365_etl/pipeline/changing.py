@@ -170,6 +170,8 @@ class _Planner:
         also = f"{self._owners} {self._settings.fields.organization} {documented} {known} {self._at:%Y-%m-%d}"
         tenants = [tenant["tenant_id"] for tenant in store.planned_tenants(db)]
         with unconcluded(db, "plan", tenants, OF_PLANS, also) as due:
+            if not due:
+                return
             with unconcluded_slices(db, "plan_people", due, OF_PEOPLE, f"{also} {sorted(self._types)}") as slices:
                 self._plan_people(due, slices)
             with unconcluded(db, "plan_records", due, OF_RECORDS, also) as left:

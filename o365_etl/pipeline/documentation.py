@@ -103,7 +103,7 @@ def load_it_glue(workspace: Workspace, receipts: Sequence[Receipt]) -> dict[str,
         for receipt in receipts:
             if is_known(receipt):
                 _bring_up_to(workspace, db, receipt)
-        rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in ITGLUE_TABLES}
+        rows = db.counts(ITGLUE_TABLES)
     give_back()
     return rows
 

@@ -67,7 +67,7 @@ def certify(workspace: Workspace, run_id: str, plan: Plan, results: Sequence[Ten
             db.replace("sync.tenants", tenants, tenants.column("tenant_id").to_pylist())
             _forget_placeholders(db, results)
             load_names(db, catalogue, at)
-        rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in M365_TABLES}
+        rows = db.counts(M365_TABLES)
     give_back()
     workspace.state.log_many(run_id, _log_entries(plan, results, at))
     statuses: dict[str, int] = {}

@@ -33,7 +33,7 @@ def publish(workspace: Workspace, run_id: str, *, status: str | None = None) -> 
     give_back()
     state.prune(now() - timedelta(days=workspace.settings.retention.days))
     with workspace.tables() as db:
-        rows = {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in COUNTED}
+        rows = db.counts(COUNTED)
         if status is None:
             held = workspace.settings.itglue.mode == "apply" and db.scalar(
                 "SELECT count(*) FROM sync.changes WHERE state = 'blocked'"

@@ -104,11 +104,13 @@ def match_organizations(workspace: Workspace) -> Done:
         workspace.state.links.link_tenants(
             zip(found["tenant_id"], found["organization_id"], found["rule"], strict=True)
         )
-        return Done(_rows(db, MATCHED), _outcomes(db, "match.organizations"))
+        return Done(db.counts(MATCHED), _outcomes(db, "match.organizations"))
 
 
 def _forget_excluded(db: Db) -> None:
     """What was concluded about a tenant that the configuration leaves out since; what was read of it stays."""
+    if not db.scalar("SELECT count(*) FROM sync.tenants WHERE status = 'excluded'"):
+        return
     with db.transaction():
         concluded = (f"work.concluded_{stage}" for stage in (*STAGES, *SLICED))
         for name in (*MATCHED, "match.contacts", *relate.COMPARED, "work.contact_sides", *concluded):
@@ -129,10 +131,6 @@ def _fresh_tenants(workspace: Workspace, db: Db) -> list[str]:
         [sorted(decided)],
     )
     return [row[0] for row in rows]
-
-
-def _rows(db: Db, tables: Sequence[str]) -> dict[str, int]:
-    return {name: int(db.scalar(f"SELECT count(*) FROM {name}")) for name in tables}
 
 
 def _outcomes(db: Db, table: str) -> dict[str, int]:
@@ -159,14 +157,15 @@ def match_contacts(workspace: Workspace) -> Done:
             db.registered(first_applied=_applied_table(applied)),
             unconcluded(db, "match_contacts", fresh, OF_MATCHES, str(is_held)) as due,
         ):
-            relate.match_contacts(db, due, lambda found: _link(workspace, found), fresh)
-            if is_held:
+            if due:
+                relate.match_contacts(db, due, lambda found: _link(workspace, found), fresh)
+            if due and is_held:
                 decided = {(decision.tenant_id, decision.user_id) for decision in decisions}
                 # The same people leave the same ones to be held, whatever else was matched anew.
                 hold_back(
                     db, due, decided, applied, held_back, lambda those: unconcluded(db, "hold_back", those, OF_HOLDING)
                 )
-        return Done(_rows(db, ("match.contacts",)), _outcomes(db, "match.contacts"))
+        return Done(db.counts(("match.contacts",)), _outcomes(db, "match.contacts"))
 
 
 def _applied_table(applied: Mapping[str, datetime]) -> pa.Table:
@@ -192,22 +191,23 @@ def compare(workspace: Workspace) -> Done:
         with (
             db.registered(own_places=relate.place_table(places)),
             unconcluded(db, "compare", fresh, OF_COMPARISONS, f"{with_licenses} {known}") as due,
-            unconcluded_slices(db, "compare_contacts", due, OF_COMPARED_CONTACTS) as slices,
         ):
-            relate.compare(db, due, with_licenses, known=known, places=places, slices=slices)
+            if due:
+                with unconcluded_slices(db, "compare_contacts", due, OF_COMPARED_CONTACTS) as slices:
+                    relate.compare(db, due, with_licenses, known=known, places=places, slices=slices)
         counts: dict[str, int] = {}
         for name in COMPARED:
             for state, count in db.rows(f"SELECT state, count(*) FROM {name} GROUP BY ALL ORDER BY ALL"):
                 counts[f"{name} {state}"] = count
-        return Done(_rows(db, COMPARED), counts)
+        return Done(db.counts(COMPARED), counts)
 
 
 def remember(workspace: Workspace) -> Done:
     """Write the versions of this sync into the `history` tables; counts versions opened per table."""
+    opened = dict.fromkeys(HISTORY, 0)
     with workspace.tables() as db:
-        with (
-            unconcluded(db, "history", _fresh_tenants(workspace, db), OF_VERSIONS) as due,
-            unconcluded_slices(db, "versions", due, OF_USER_VERSIONS) as slices,
-        ):
-            opened = history.write_history(db, now(), due, slices)
-        return Done(_rows(db, tuple(HISTORY)), opened)
+        with unconcluded(db, "history", _fresh_tenants(workspace, db), OF_VERSIONS) as due:
+            if due:
+                with unconcluded_slices(db, "versions", due, OF_USER_VERSIONS) as slices:
+                    opened = history.write_history(db, now(), due, slices)
+        return Done(db.counts(tuple(HISTORY)), opened)

@@ -94,8 +94,8 @@ def fallen_rows(workspace: Workspace) -> Finding:
     )
     rows = []
     with workspace.tables() as db:
-        for table in WATCHED:
-            then, today = before.get(table, 0), int(db.scalar(f"SELECT count(*) FROM {table}"))
+        for table, today in db.counts(WATCHED).items():
+            then = before.get(table, 0)
             if then >= FALL_FLOOR and today < then * (1 - FALL):
                 rows.append((table, then, today))
     return _finding(rows, ("table", "rows before", "rows now"), "tables that shrank")

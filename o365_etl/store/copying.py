@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,8 +20,9 @@ from pathlib import Path
 
 import duckdb
 
+from o365_etl.errors import O365EtlError
 from o365_etl.slices import slice_in_sql
-from o365_etl.store.disk import local_errors
+from o365_etl.store.disk import create_file, local_errors
 from o365_etl.store.warehouse import WORKING, ArrowRows, Db
 from o365_etl.tables import SCHEMAS, TABLES, Table
 
@@ -41,8 +43,7 @@ _BEHIND = {"compare.contacts": "work.contact_sides"}
 
 def build(db: Db, file: Path, before: Path, run_id: str, extra: Mapping[str, ArrowRows]) -> None:
     """Make `file` a copy of every table of the contract, from the copy `before` where that is of use."""
-    is_again = _copied(before, file)
-    with _attached(db, file):
+    with _attached(db, file, before) as is_again:
         if is_again:
             _update(db, extra)
         else:
@@ -51,29 +52,40 @@ def build(db: Db, file: Path, before: Path, run_id: str, extra: Mapping[str, Arr
         db.execute("CHECKPOINT published")
 
 
-def _copied(before: Path, file: Path) -> bool:
-    """Whether there is a copy of today's contract to start from, and `file` is it now."""
-    with contextlib.suppress(duckdb.Error, OSError):
-        with contextlib.closing(duckdb.connect(str(before), read_only=True)) as connection:
-            about = dict(connection.execute("SELECT key, value FROM main.about").fetchall())
-        grown = before.stat().st_size / max(1, int(about.get("bytes_when_new", 0)))
-        if about.get("contract") == _contract() and grown <= _MOST_GROWN:
-            shutil.copyfile(before, file)
-            return True
-    file.unlink(missing_ok=True)
+@contextlib.contextmanager
+def _attached(db: Db, file: Path, before: Path) -> Iterator[bool]:
+    """`file`, attached as `published`: as `before`, or empty where that is of no use; whether it is the former."""
+    is_again = _copied(db, file, before)
+    if not is_again:
+        file.unlink(missing_ok=True)
+        _attach(db, file)
+    try:
+        yield is_again
+    finally:
+        db.execute("DETACH published")
+
+
+def _copied(db: Db, file: Path, before: Path) -> bool:
+    """Whether there is a copy of today's contract to start from; `file` is it then, and attached."""
+    with contextlib.suppress(duckdb.Error, O365EtlError, OSError):
+        os.close(create_file(file))  # readable by this user alone, before there is a row in it
+        shutil.copyfile(before, file)
+        _attach(db, file)
+        with contextlib.ExitStack() as stack:
+            stack.callback(db.execute, "DETACH published")
+            about = dict(db.rows("SELECT key, value FROM published.main.about"))
+            grown = file.stat().st_size / max(1, int(about.get("bytes_when_new", 0)))
+            if about.get("contract") == _contract() and grown <= _MOST_GROWN:
+                stack.pop_all()
+                return True
     return False
 
 
-@contextlib.contextmanager
-def _attached(db: Db, file: Path) -> Iterator[None]:
+def _attach(db: Db, file: Path) -> None:
     quoted = str(file).replace("'", "''")
     db.execute(f"ATTACH '{quoted}' AS published")
-    try:
-        with local_errors(f"protect {file}"):
-            file.chmod(0o600)  # before there is a row in it
-        yield
-    finally:
-        db.execute("DETACH published")
+    with local_errors(f"protect {file}"):
+        file.chmod(0o600)  # before there is a row in it
 
 
 def _create(db: Db, extra: Mapping[str, ArrowRows]) -> None:
@@ -85,9 +97,8 @@ def _create(db: Db, extra: Mapping[str, ArrowRows]) -> None:
     # transaction has inserted stays in memory beyond DuckDB's limit.
     for name, table in TABLES.items():
         with db.in_little_memory(), db.transaction():
-            db.execute(table.ddl(f"published.{table.full_name}"))
-            for what, description in _descriptions(table):
-                db.execute(f"COMMENT ON {what} IS {_literal(description)}")
+            comments = (f"COMMENT ON {what} IS {_literal(text)}" for what, text in _descriptions(table))
+            db.execute(";\n".join((table.ddl(f"published.{table.full_name}"), *comments)))
             _fill(db, table, extra.get(name))
     _note_contents(db, "published.main.contents", extra)
 
@@ -226,10 +237,10 @@ def _describe(db: Db, run_id: str, file: Path, is_again: bool) -> None:
     if not is_again:
         db.execute("CHECKPOINT published")
         about["bytes_when_new"] = str(file.stat().st_size)
+    said = [list(about), list(about.values())]
     with db.transaction():
-        for key, value in about.items():
-            db.execute("DELETE FROM published.main.about WHERE key = ?", [key])
-            db.execute("INSERT INTO published.main.about VALUES (?, ?)", [key, value])
+        db.execute("DELETE FROM published.main.about WHERE list_contains(?, key)", said[:1])
+        db.execute("INSERT INTO published.main.about SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", said)
 
 
 def _contract() -> str:

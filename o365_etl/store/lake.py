@@ -27,7 +27,7 @@ from o365_etl.store.disk import make_folder
 from o365_etl.store.duckdb_errors import lake_errors
 from o365_etl.store.extensions import are_checked, extensions_of, is_object_store, load_extensions, sign_in_to_store
 from o365_etl.store.server import first_line, is_sign_in, patiently
-from o365_etl.store.warehouse import Db, Warehouse
+from o365_etl.store.warehouse import THREADS, Config, Db, Warehouse
 
 # What was replaced so long ago is deleted. No statement takes as long, and nobody asks for it: every sync is published.
 KEPT = "3 hours"
@@ -75,10 +75,13 @@ class Lake(Warehouse):
         db.execute("CALL ducklake_merge_adjacent_files('lake', max_file_size => 1_000_000)")
         db.execute(f"CALL ducklake_cleanup_old_files('lake', {older})")
 
+    def _threads(self) -> int:
+        return THREADS  # there is no file here that would tell how much there is
+
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _opened(self, settings: Config) -> Iterator[duckdb.DuckDBPyConnection]:
         with _own_folder(self.data_dir / "lake.tmp") as overflow:
-            config = {**self._config, "temp_directory": str(overflow)}
+            config: Config = {**settings, "temp_directory": str(overflow)}
             config["allow_unsigned_extensions"] = are_checked(self._extensions)
             with self._errors():
                 connection = duckdb.connect(":memory:", config=config)

@@ -81,7 +81,8 @@ def unconcluded(db: Db, stage: str, tenants: Sequence[str], basis: Basis, also: 
             )
         ]
         yield due
-        _keep(db, stage, marks, due)
+        if due:
+            _keep(db, stage, marks, due)
     finally:
         db.execute(f"DROP TABLE IF EXISTS temp.{marks}")
 

@@ -33,13 +33,15 @@ FILE_NAME = "warehouse.duckdb"
 _MOST_STORED = 1.5
 _LARGE = 250_000
 _VACUUM_TASKS = 100
-# As many as the limits of memory were measured with, whatever the machine has.
-_THREADS = 2
+# As many as the limits of memory were measured with, whatever the machine has. With a small file one: to wake another
+# costs more than the statement that it helps with.
+THREADS = 2
 _LITTLE_MEMORY = "250MB"
 # Bytes of the file, and of the changes that are not yet in it.
 _SMALL = 32 * 1024 * 1024
 
 Parameters = Sequence[object] | Mapping[str, object]
+Config: TypeAlias = dict[str, str | bool | int | float | list[str]]
 ArrowRows: TypeAlias = "pa.Table | pa.RecordBatchReader"
 
 # What is concluded about a tenant, in this order; and about a slice of its users.
@@ -96,9 +98,8 @@ class Warehouse:
     def __init__(self, data_dir: Path, *, memory_limit: str = "400MB") -> None:
         self.data_dir = data_dir
         self.path = data_dir / FILE_NAME
-        self._config: dict[str, str | bool | int | float | list[str]] = {
+        self._config: Config = {
             "memory_limit": memory_limit,
-            "threads": _THREADS,
             "temp_directory": str(data_dir / "warehouse.tmp"),
             # Order costs memory on large inserts; whoever needs one says ORDER BY.
             "preserve_insertion_order": False,
@@ -126,8 +127,9 @@ class Warehouse:
         file of a version this one reads, or `disk_full`, `memory`, `local`.
         """
         make_folder(self.data_dir)
-        with self._opened() as connection:
-            db = Db(connection, self._errors, str(self._config["memory_limit"]))
+        settings = {**self._config, "threads": self._threads()}
+        with self._opened(settings) as connection:
+            db = Db(connection, self._errors, settings)
             db.execute("SET TimeZone = 'UTC'")
             for name, function in (functions or {}).items():
                 db.create_function(name, function)
@@ -141,11 +143,14 @@ class Warehouse:
     def tidy(self, db: Db) -> None:
         """What is to be done once a sync is published: nothing, for a file keeps no older versions."""
 
+    def _threads(self) -> int:
+        return 1 if self.is_small else THREADS
+
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _opened(self, settings: Config) -> Iterator[duckdb.DuckDBPyConnection]:
         is_new = not self.path.exists()
         with self._errors():
-            connection = duckdb.connect(str(self.path), config=self._config)
+            connection = duckdb.connect(str(self.path), config=settings)
         try:
             if is_new:
                 with local_errors(f"protect {self.path}"):
@@ -182,10 +187,10 @@ class Db:
         self,
         connection: duckdb.DuckDBPyConnection,
         errors: Callable[[], AbstractContextManager[None]],
-        memory_limit: str,
+        settings: Config,
     ) -> None:
         self._connection = connection
-        self._memory_limit = memory_limit
+        self._settings = dict(settings)
         self._in_transaction = False
         self._errors = errors
 
@@ -202,6 +207,11 @@ class Db:
         """The first column of the first row; None if there is no row."""
         rows = self.rows(sql, params)
         return rows[0][0] if rows else None
+
+    def counts(self, tables: Sequence[str]) -> dict[str, int]:
+        """How many rows each of these tables of the contract has."""
+        found = self.rows(" UNION ALL ".join(f"SELECT '{name}', count(*) FROM {quoted(name)}" for name in tables))
+        return {name: dict(found)[name] for name in tables}
 
     def arrow(self, sql: str, params: Parameters | None = None) -> pa.Table:
         """The result of a SELECT as an Arrow table."""
@@ -256,25 +266,31 @@ class Db:
         cost up to twice the CPU, a fifth more memory and gain no time, for rows are packed by one thread when they are
         committed.
         """
-        threads = self.scalar("SELECT current_setting('threads')")
-        self.execute("SET threads = 1")
-        try:
+        with self._having("threads", 1):
             yield
-        finally:
-            with contextlib.suppress(duckdb.Error, O365EtlError):  # of a broken database the first error is told
-                self.execute(f"SET threads = {int(threads)}")
 
     @contextlib.contextmanager
     def in_little_memory(self) -> Iterator[None]:
         """DuckDB uses less memory within: where much is held beside it, by Python, or by DuckDB itself beyond its limit
         (the rows of a transaction that is not committed yet).
         """
-        self.execute(f"SET memory_limit = '{_LITTLE_MEMORY}'")
+        with self._having("memory_limit", _LITTLE_MEMORY):
+            yield
+
+    @contextlib.contextmanager
+    def _having(self, setting: str, value: str | int) -> Iterator[None]:
+        before = self._settings[setting]
+        if before == value:
+            yield
+            return
+        self.execute(f"SET {setting} = '{value}'")
+        self._settings[setting] = value
         try:
             yield
         finally:
-            with contextlib.suppress(duckdb.Error, O365EtlError):  # as above
-                self.execute(f"SET memory_limit = '{self._memory_limit}'")
+            self._settings[setting] = before
+            with contextlib.suppress(duckdb.Error, O365EtlError):  # of a broken database the first error is told
+                self.execute(f"SET {setting} = '{before}'")
 
     @contextlib.contextmanager
     def registered(self, **frames: ArrowRows) -> Iterator[None]:

@@ -257,10 +257,22 @@ def test_gaps_are_closed_where_there_are_many(data_dir: Path, kept: int, tasks: 
         assert db.scalar("SELECT count(*) FROM work.held") == kept * 100_000 + 1
 
 
+def grown(folder: Path) -> Warehouse:
+    """A warehouse that is not small any more."""
+    warehouse = Warehouse(folder)
+    with warehouse.connect() as db:
+        db.execute(
+            "INSERT INTO work.held SELECT sha256(i::VARCHAR), sha256(i::VARCHAR || 'x'), '', ''"
+            " FROM range(500_000) r(i)"
+        )
+    assert not warehouse.is_small
+    return warehouse
+
+
 def test_one_thread_and_little_memory_are_for_a_while_only(tmp_path: Path) -> None:
     """Whatever happens in between, also within a transaction."""
     threads, memory = "SELECT current_setting('threads')", "SELECT current_setting('memory_limit')"
-    with Warehouse(tmp_path).connect() as db:
+    with grown(tmp_path).connect() as db:
         usual = db.scalar(memory)
         with contextlib.suppress(ValueError), db.on_one_thread(), db.transaction(), db.in_little_memory():
             assert db.scalar(threads) == 1
@@ -270,10 +282,14 @@ def test_one_thread_and_little_memory_are_for_a_while_only(tmp_path: Path) -> No
 
 
 def test_it_takes_the_same_threads_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as the limits of memory are made for; DuckDB by itself would take one for each processor."""
+    """As many as the limits of memory are made for, with a small file one; DuckDB by itself would take one for each
+    processor.
+    """
     monkeypatch.setenv("SLURM_CPUS_ON_NODE", "16")  # what DuckDB believes before it asks the system
     threads = "SELECT current_setting('threads')"
     with duckdb.connect() as plain:
         assert plain.execute(threads).fetchone() == (16,)
     with Warehouse(tmp_path).connect() as db:
+        assert db.scalar(threads) == 1
+    with grown(tmp_path).connect() as db:
         assert db.scalar(threads) == 2
