@@ -7,7 +7,7 @@ PEERS := $(VENV)/peers
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dagster review test test-all test-duckdb2 scale-test check docs pictures bench clean
+.PHONY: help demo dagster review test install-all test-all test-duckdb2 scale-test check docs pictures bench clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,10 +30,11 @@ review: $(STAMP)  ## The review website on the demo's tables, with the simulator
 test: check  ## The whole test suite, with linters and types
 	$(BIN)/pytest -n 3 --dist loadfile
 
-test-all: EXTRAS := dev,msgraph,bench,postgres,keyring,scale
-test-all:  ## As test, with the independent client, PostgreSQL and the second DuckDB
+install-all:  ## The environment with every optional part
 	rm -f $(STAMP)
-	$(MAKE) $(STAMP) EXTRAS=$(EXTRAS)
+	$(MAKE) $(STAMP) EXTRAS=dev,msgraph,bench,postgres,keyring,scale
+
+test-all: install-all  ## As test, with the independent client, PostgreSQL and the second DuckDB
 	$(MAKE) test
 	$(MAKE) test-duckdb2
 
