@@ -28,7 +28,7 @@ review: $(STAMP)  ## The review website on the demo's tables, with the simulator
 	@$(BIN)/o365-etl demo --review
 
 test: check  ## The whole test suite, with linters and types
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 install-all:  ## The environment with every optional part
 	rm -f $(STAMP)

@@ -30,6 +30,14 @@ from o365_etl.simulator import (
 )
 from o365_etl.store.published import OpenCopy
 
+# Folders and files that take minutes: they come first, so that no process is left alone with one at the end.
+_LONG = ("tests/writing", "tests/pipeline", "tests/test_docs.py", "tests/assets", "tests/review", "tests/cli")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See `_LONG`; pytest-xdist keeps this order with `--no-loadscope-reorder`."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
 
 class World:
     """A running simulator and one installation against it."""
