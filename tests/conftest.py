@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,6 @@ class World:
     """A running simulator and one installation against it."""
 
     def __init__(self, simulator: Simulator, folder: Path) -> None:
-        self._copies: dict[Path, OpenCopy] = {}
         self.simulator = simulator
         self.folder = folder
         self.config = folder / "o365_etl.toml"
@@ -92,8 +91,11 @@ class World:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of the published copy."""
-        path = self.workspace.published
-        return self._copies.setdefault(path, OpenCopy(path)).query(sql).rows
+        return self._copy.query(sql).rows
+
+    @cached_property
+    def _copy(self) -> OpenCopy:
+        return self.workspace.open_copy
 
 
 @cache

@@ -210,8 +210,9 @@ class Db:
 
     def counts(self, tables: Sequence[str]) -> dict[str, int]:
         """How many rows each of these tables of the contract has."""
-        found = self.rows(" UNION ALL ".join(f"SELECT '{name}', count(*) FROM {quoted(name)}" for name in tables))
-        return {name: dict(found)[name] for name in tables}
+        asked = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {quoted(name)}" for name in tables)
+        found = dict(self.rows(asked))
+        return {name: found[name] for name in tables}
 
     def arrow(self, sql: str, params: Parameters | None = None) -> pa.Table:
         """The result of a SELECT as an Arrow table."""
@@ -260,22 +261,18 @@ class Db:
         finally:
             self._in_transaction = False
 
-    @contextlib.contextmanager
-    def on_one_thread(self) -> Iterator[None]:
+    def on_one_thread(self) -> AbstractContextManager[None]:
         """DuckDB works on one thread within: for rows handed in from Python, or copied from file to file. Several would
         cost up to twice the CPU, a fifth more memory and gain no time, for rows are packed by one thread when they are
         committed.
         """
-        with self._having("threads", 1):
-            yield
+        return self._having("threads", 1)
 
-    @contextlib.contextmanager
-    def in_little_memory(self) -> Iterator[None]:
+    def in_little_memory(self) -> AbstractContextManager[None]:
         """DuckDB uses less memory within: where much is held beside it, by Python, or by DuckDB itself beyond its limit
         (the rows of a transaction that is not committed yet).
         """
-        with self._having("memory_limit", _LITTLE_MEMORY):
-            yield
+        return self._having("memory_limit", _LITTLE_MEMORY)
 
     @contextlib.contextmanager
     def _having(self, setting: str, value: str | int) -> Iterator[None]:
