@@ -8,6 +8,7 @@ tenant missing here is not gone. National clouds have no GDAP: there the contrac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -28,6 +29,7 @@ from o365_etl.graph.model import Discovery, TenantTarget
 from o365_etl.graph.rights import has_gdap
 from o365_etl.graph.session import GraphSession
 from o365_etl.graph.transport import Tally
+from o365_etl.graph.waiting import Clock
 
 __all__ = ["Discovery", "TenantTarget", "discover"]
 
@@ -50,8 +52,7 @@ def discover(session: GraphSession, connection: Connection) -> Discovery:
         own = {connection.tenant_id, client.sign_in.token().tenant_id}
     except O365EtlError as error:
         return Discovery([], False, error)
-    survey = _Survey(client, connection.name, own)
-    return survey.result()
+    return _Survey(client, connection.name, own, session.clock).result()
 
 
 @dataclass(slots=True)
@@ -65,23 +66,34 @@ class _Found:
 
 
 class _Survey:
-    def __init__(self, client: TenantClient, connection: str, own: set[str | None]) -> None:
+    def __init__(self, client: TenantClient, connection: str, own: set[str | None], clock: Clock) -> None:
         self._client = client
         self._connection = connection
         self._own = own
+        self._clock = clock
         self._found: dict[str, _Found] = {}
 
     def result(self) -> Discovery:
-        gdap_offered = has_gdap(self._client.sign_in.connection.cloud)
-        lists = [self._read_contracts, self._read_gdap] if gdap_offered else [self._read_contracts]
-        outcomes = [self._attempt(read) for read in lists]
-        problems = [error for error in outcomes if error is not None]
+        lists: list[Callable[[], Callable[[], None]]] = [self._read_contracts]
+        if has_gdap(self._client.sign_in.connection.cloud):
+            lists += [self._read_gdap, self._read_ends]
+        # Asked for at the same time, noted one after the other.
+        with ThreadPoolExecutor(len(lists)) as pool:
+            try:
+                outcomes = list(pool.map(self._attempt, lists))
+            except BaseException:  # an interrupt included: threads in a long wait must not hold the program
+                self._clock.stop()
+                raise
+        problems = [outcome for outcome in outcomes[:2] if isinstance(outcome, O365EtlError)]
         broken = [error for error in problems if not isinstance(error, _NOT_OURS)]
-        if not broken and len(problems) == len(lists):
+        if not broken and len(problems) == len(outcomes[:2]):
             broken = problems
+        for outcome in outcomes:
+            if not isinstance(outcome, O365EtlError):
+                outcome()
         # The end of a relationship is worth a column, but a list of tenants is complete without it.
-        ends = self._attempt(self._read_ends) if gdap_offered and outcomes[-1] is None else None
-        if ends is not None and not isinstance(ends, _NOT_OURS):
+        ends = outcomes[2] if len(outcomes) > 2 and not isinstance(outcomes[1], O365EtlError) else None
+        if isinstance(ends, O365EtlError) and not isinstance(ends, _NOT_OURS):
             broken.append(ends)
         targets = [self._target(tenant_id, found) for tenant_id, found in self._found.items()]
         return Discovery(targets, not broken, broken[0] if broken else None)
@@ -97,29 +109,44 @@ class _Survey:
             listed_in=tuple(found.listed_in),
         )
 
-    def _attempt(self, read: Callable[[], None]) -> O365EtlError | None:
+    def _attempt(self, read: Callable[[], Callable[[], None]]) -> Callable[[], None] | O365EtlError:
+        """What notes that which was read, or why it could not be read."""
         try:
-            read()
+            return read()
         except O365EtlError as error:
             return error
-        return None
 
-    def _read_contracts(self) -> None:
-        for contract in self._items("contracts", decode_contracts, "Directory.Read.All"):
-            found = self._note(contract.tenant_id, contract.display_name, _CONTRACTS)
-            if found is not None and contract.domain:
-                found.default_domain = contract.domain.lower()
+    def _read_contracts(self) -> Callable[[], None]:
+        contracts = self._items("contracts", decode_contracts, "Directory.Read.All")
 
-    def _read_gdap(self) -> None:
+        def note() -> None:
+            for contract in contracts:
+                found = self._note(contract.tenant_id, contract.display_name, _CONTRACTS)
+                if found is not None and contract.domain:
+                    found.default_domain = contract.domain.lower()
+
+        return note
+
+    def _read_gdap(self) -> Callable[[], None]:
         path = "tenantRelationships/delegatedAdminCustomers?$top=300"
-        for tenant in self._items(path, decode_gdap_tenants, _GDAP_PERMISSION):
-            self._note(tenant.tenant_id, tenant.display_name, _GDAP)
+        tenants = self._items(path, decode_gdap_tenants, _GDAP_PERMISSION)
 
-    def _read_ends(self) -> None:
-        for tenant_id, ends_at, _ in active_relationships(self._client):
-            found = self._found.get(tenant_id)
-            if found is not None and (found.ends_at is None or found.ends_at < ends_at):
-                found.ends_at = ends_at
+        def note() -> None:
+            for tenant in tenants:
+                self._note(tenant.tenant_id, tenant.display_name, _GDAP)
+
+        return note
+
+    def _read_ends(self) -> Callable[[], None]:
+        relationships = list(active_relationships(self._client))
+
+        def note() -> None:
+            for tenant_id, ends_at, _ in relationships:
+                found = self._found.get(tenant_id)
+                if found is not None and (found.ends_at is None or found.ends_at < ends_at):
+                    found.ends_at = ends_at
+
+        return note
 
     def _items(self, path: str, decode: Callable[[bytes], Page[T]], permission: str) -> list[T]:
         items: list[T] = []

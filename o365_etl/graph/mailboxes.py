@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 _REPORT = "reports/getMailboxUsageDetail(period='D7')"
 _NAME_COLUMN = "user principal name"
 _PSEUDONYM = re.compile(r"[0-9A-F]{32}")
-_SAMPLE = 500  # rows looked at to see whether names are concealed
+_SAMPLE = 100  # rows looked at to see whether names are concealed
 _MOSTLY = 0.9  # a few real names among pseudonyms do not make a readable report
 SHOW_NAMES = (
     "In that tenant's Microsoft 365 admin center, Settings > Org settings > Services > Reports, untick "

@@ -9,7 +9,7 @@ from o365_etl.config import Connection, Settings
 from o365_etl.errors import ConfigError
 from o365_etl.graph.client import TenantClient
 from o365_etl.graph.credentials import Credential, credential
-from o365_etl.graph.sign_in import SignIn
+from o365_etl.graph.sign_in import SignIn, SignInDocuments
 from o365_etl.graph.transport import Transport
 from o365_etl.graph.waiting import Clock, Gate
 
@@ -34,6 +34,7 @@ class GraphSession:
         self._connections = {connection.name: connection for connection in settings.connections}
         self._transport = Transport(settings.ca_bundle, threads, timeouts, self.clock)
         self._credentials: dict[str, Credential] = {}
+        self._documents = SignInDocuments()
         self._lock = threading.Lock()
 
     def __enter__(self) -> GraphSession:
@@ -61,7 +62,8 @@ class GraphSession:
     def client(self, connection: Connection, tenant: str) -> TenantClient:
         """A client for one tenant, by id or domain; nothing is asked yet. Raises `ConfigError` for its secret."""
         gate = Gate(self.clock)
-        sign_in = SignIn(connection, tenant, self._credential(connection), self._transport, gate)
+        held = self._credential(connection)
+        sign_in = SignIn(connection, tenant, held, self._transport, gate, self._documents)
         return TenantClient(self._transport, connection.graph, sign_in, gate)
 
     def _credential(self, connection: Connection) -> Credential:

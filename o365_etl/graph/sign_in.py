@@ -22,13 +22,14 @@ import msal
 import msgspec
 from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS
 
-from o365_etl.config import Connection
+from o365_etl.config import Connection, is_guid
 from o365_etl.errors import BadAnswerError, ProtocolError, ThrottledError
 from o365_etl.graph.aadsts import sign_in_error
 from o365_etl.graph.credentials import Credential
 from o365_etl.graph.transport import Answer, Outgoing, Tally, Transport
 from o365_etl.graph.waiting import Gate, retry_after
 
+_DOCUMENT = "/v2.0/.well-known/openid-configuration"
 _EARLY = 300.0  # seconds before its end at which a token is renewed, as msal does
 
 
@@ -53,17 +54,55 @@ class Token:
         return "Token(…)"
 
 
+class SignInDocuments:
+    """The documents in which Microsoft tells where one signs in, by authority; thread-safe.
+
+    msal asks for that of every tenant, and they differ in nothing but the tenant's id: of each authority one is kept
+    and the others are made of it, a request less for every tenant. Where the tenant does not exist the sign-in says so.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, Answer]] = {}
+
+    def get(self, url: str) -> Answer | None:
+        """What stands at `url`; None if it has to be asked for."""
+        authority, tenant = _document_of(url)
+        known = self._known.get(authority) if tenant else None
+        if known is None:
+            return None
+        told, answer = known
+        return answer._replace(url=url, body=answer.body.replace(told.encode(), tenant.encode()))
+
+    def keep(self, url: str, answer: Answer) -> None:
+        """Remember what was told of a tenant, if it can be told of others."""
+        authority, tenant = _document_of(url)
+        if tenant and answer.status == 200 and tenant.encode() in answer.body:
+            self._known[authority] = (tenant, answer)
+
+
+def _document_of(url: str) -> tuple[str, str]:
+    """The authority and the tenant of whom `url` tells; no tenant where it is named otherwise than by its id."""
+    authority, _, tenant = url.removesuffix(_DOCUMENT).rpartition("/")
+    return authority, tenant if url.endswith(_DOCUMENT) and is_guid(tenant) else ""
+
+
 class SignIn:
     """The application's identity in one tenant; thread-safe."""
 
     def __init__(
-        self, connection: Connection, tenant: str, credential: Credential, transport: Transport, gate: Gate
+        self,
+        connection: Connection,
+        tenant: str,
+        credential: Credential,
+        transport: Transport,
+        gate: Gate,
+        documents: SignInDocuments,
     ) -> None:
         self.connection = connection
         self.own_tenant = connection.kind == "direct" or tenant == connection.tenant_id
         self._authority = f"{connection.authority}/{quote(tenant, safe='.-')}"
         self._credential = credential
-        self._http = _LoginHttp(self, transport, gate)
+        self._http = _LoginHttp(self, transport, gate, documents)
         self._clock = transport.clock
         self._lock = threading.Lock()
         self._app: Any = None
@@ -153,17 +192,21 @@ class _MsalResponse:
 class _LoginHttp:
     """The HTTP client msal is given: retries are done here, so msal only ever sees final answers."""
 
-    def __init__(self, sign_in: SignIn, transport: Transport, gate: Gate) -> None:
+    def __init__(self, sign_in: SignIn, transport: Transport, gate: Gate, documents: SignInDocuments) -> None:
         self._sign_in = sign_in
         self._transport = transport
         self._gate = gate
+        self._documents = documents
 
     def get(self, url: str, headers: Mapping[str, str] | None = None, **_: Any) -> _MsalResponse:
         """A discovery document. A refusal becomes a `SignInError` here, because msal would swallow its number."""
-        answer = self._exchange(Outgoing("GET", url, headers or {}))
-        if answer.status >= 400:
-            sign_in = self._sign_in
-            raise sign_in_error(json.loads(answer.body), sign_in.consent_link, own_tenant=sign_in.own_tenant)
+        answer = self._documents.get(url)
+        if answer is None:
+            answer = self._exchange(Outgoing("GET", url, headers or {}))
+            if answer.status >= 400:
+                sign_in = self._sign_in
+                raise sign_in_error(json.loads(answer.body), sign_in.consent_link, own_tenant=sign_in.own_tenant)
+            self._documents.keep(url, answer)
         return _MsalResponse(answer)
 
     def post(self, url: str, data: Any = None, headers: Mapping[str, str] | None = None, **_: Any) -> _MsalResponse:

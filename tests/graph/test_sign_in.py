@@ -14,9 +14,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from o365_etl.config import Connection, SecretRef, Settings
 from o365_etl.errors import ConfigError, SignInError, TransientError
-from o365_etl.graph import TenantTarget
+from o365_etl.graph import TenantTarget, read_tenants
 from o365_etl.graph.aadsts import sign_in_error
 from o365_etl.graph.credentials import certificate
+from o365_etl.graph.sign_in import SignInDocuments
+from o365_etl.graph.transport import Answer
 from o365_etl.simulator import Fault, SimTenant, stable_id
 from o365_etl.simulator.certificates import prepare
 from tests.graph.conftest import Rig, Script, answer, people
@@ -326,3 +328,72 @@ def test_settings_of_a_direct_connection_sign_in(rig: Begin) -> None:
     result = world.read(TenantTarget(tenant_id=connection.tenant_id, connection=connection.name, kind="direct"))
 
     assert result.status == "ok"
+
+
+def test_the_sign_in_document_of_one_tenant_serves_the_others(rig: Begin) -> None:
+    """They differ in the tenant's id alone: one thread asks once, and each tenant signs in at its own address."""
+    world = rig(*(SimTenant(f"Tenant {n}", users=people(1)) for n in range(3)))
+    with world.session(threads=1) as session:
+        results = read_tenants(session, [world.target(tenant) for tenant in world.estate.tenants], world.landing, "one")
+
+    assert [result.status for result in results] == ["ok"] * 3
+    asked = [record.path for record in world.simulator.requests if record.service == "login"]
+    assert sum(path.endswith("openid-configuration") for path in asked) == 1
+    signed_in = {path.split("/")[1] for path in asked if path.endswith("/token")}
+    assert signed_in == {tenant.tenant_id for tenant in world.estate.tenants}
+
+
+def test_a_tenant_that_does_not_exist_is_told_by_its_sign_in(rig: Begin) -> None:
+    """Its document is made of another tenant's, so it is the token that is refused."""
+    world = rig(SimTenant("Contoso", users=people(1)))
+    nobody = "00000000-0000-4000-8000-00000000dead"
+
+    with world.session(threads=1) as session:
+        targets = [world.target(world.estate.tenants[0]), world.target(nobody)]
+        there, gone = read_tenants(session, targets, world.landing, "one")
+
+    assert there.status == "ok"
+    alone = world.read(world.target(nobody))
+    assert (gone.status, gone.error_code, gone.remedy) == (alone.status, alone.error_code, alone.remedy)
+    assert gone.error_code == "tenant_not_found"
+
+
+@pytest.mark.parametrize(
+    ("told", "asked", "is_known"),
+    [
+        ("/{one}/v2.0/.well-known/openid-configuration", "/{two}/v2.0/.well-known/openid-configuration", True),
+        (
+            "/{one}/v2.0/.well-known/openid-configuration",
+            "/contoso.example/v2.0/.well-known/openid-configuration",
+            False,
+        ),
+        (
+            "/contoso.example/v2.0/.well-known/openid-configuration",
+            "/{two}/v2.0/.well-known/openid-configuration",
+            False,
+        ),
+        ("/other/{one}/v2.0/.well-known/openid-configuration", "/{two}/v2.0/.well-known/openid-configuration", False),
+        ("/{one}/discovery/instance", "/{two}/discovery/instance", False),
+    ],
+)
+def test_only_what_differs_by_the_tenants_id_is_made_of_another(told: str, asked: str, is_known: bool) -> None:
+    """Not what is named by a domain, not another authority's, not another document."""
+    one, two = stable_id("one"), stable_id("two")
+    base = "https://login.example"
+    documents = SignInDocuments()
+    body = f'{{"token_endpoint":"{base}/{one}/oauth2/v2.0/token"}}'.encode()
+    documents.keep(base + told.format(one=one), Answer(200, {}, body, base))
+
+    found = documents.get(base + asked.format(two=two))
+
+    assert (found is not None) is is_known
+    if found is not None:
+        assert found.body == body.replace(one.encode(), two.encode())
+
+
+def test_a_document_that_does_not_name_its_tenant_is_not_passed_on() -> None:
+    """Nothing in it could be put in the other's place."""
+    url = "https://login.example/{}/v2.0/.well-known/openid-configuration"
+    documents = SignInDocuments()
+    documents.keep(url.format(stable_id("one")), Answer(200, {}, b'{"token_endpoint":"https://x.example/t"}', ""))
+    assert documents.get(url.format(stable_id("two"))) is None
