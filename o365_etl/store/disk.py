@@ -56,6 +56,13 @@ def create_file(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
 
 
+def write_all(descriptor: int, content: bytes | memoryview) -> None:
+    """Write all of it: the system may take a part at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
 def unique_name() -> str:
     """A name that no other writer has, on any machine, and that tells whose it is."""
     return f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -99,10 +106,12 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write a small file so that a reader, or a machine that lost power, sees the old or the new one, whole."""
     temporary = path.with_name(f".{path.name}.{unique_name()}.tmp")
     try:
-        with os.fdopen(create_file(temporary), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = create_file(temporary)
+        try:
+            write_all(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)

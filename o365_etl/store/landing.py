@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import re
@@ -37,9 +36,9 @@ DATA_SUFFIX = ".jsonl.zst"
 # These become parts of paths. A stream has no dot, so that `users.` is the prefix of no other stream's files.
 _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII)
 _SAFE_STREAM = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
-_READ_SIZE = 1 << 20
-# Between the part of a line and its body.
-_BODY, _TEXT = b'","body":', b'","text":'
+_READ_SIZE = 1 << 18
+# What a line begins with, and what stands between the part of a line and its body.
+_FRAME, _BODY, _TEXT = b'{"part":"', b'","body":', b'","text":'
 # Where a page says how to get the next one, and what it is a page of: never the same twice, and no content. Servers
 # put them first or last.
 _PAGING = re.compile(rb'"@odata\.(?:nextLink|deltaLink|context)" *: *"[^"]*"')
@@ -69,7 +68,7 @@ class LandingZone:
 
         Raises `ProtocolError` if a name cannot be part of a path, `LocalError` if the disk refuses.
         """
-        folder = make_folder(self.root / _checked(source, _SAFE))
+        folder = self.root / _checked(source, _SAFE)
         return LandingWriter(folder, source, _checked(stream, _SAFE_STREAM), _checked(read_id, _SAFE))
 
     def receipt(self, source: str, stream: str) -> Receipt | None:
@@ -165,9 +164,12 @@ class LandingWriter:
         self._content = hashlib.sha256()
         self._sink: CompressedFile | None = None
         with self._on_disk():
-            for name in os.listdir(folder):
+            names = _names_in(folder)
+            for name in names:
                 if name.startswith(f".{stream}.") and name.endswith(".tmp") and is_abandoned(folder / name):
                     (folder / name).unlink(missing_ok=True)
+            # What the reads before have left; listed once, for a sync writes thousands of streams.
+            self._before = [name for name in names if name.startswith(f"{stream}.")]
             self._sink = CompressedFile(self._temporary)
 
     def write(self, part: str, body: bytes, *, counts: bool = True) -> None:
@@ -233,9 +235,8 @@ class LandingWriter:
         self._sink = None
         replace_file(self._folder / f"{self._stream}.receipt.json", msgspec.json.encode(stored))
         # From here on the new read is in force; what follows only tidies.
-        for old in os.listdir(self._folder):
-            is_data = old.startswith(f"{self._stream}.") and old.endswith(DATA_SUFFIX)
-            of_another_read = is_data and not old.startswith(f"{self._stream}.{self._read_id}.")
+        for old in self._before:
+            of_another_read = old.endswith(DATA_SUFFIX) and not old.startswith(f"{self._stream}.{self._read_id}.")
             if of_another_read or old == f"{self._stream}.failed.json":
                 (self._folder / old).unlink(missing_ok=True)
         return _plain(stored)
@@ -282,6 +283,15 @@ class LandingWriter:
             raise
 
 
+def _names_in(folder: Path) -> list[str]:
+    """What is in a folder, which is made if it is not there."""
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        make_folder(folder)
+        return []
+
+
 def _digest(content: Any, prefix: bytes, body: bytes) -> None:
     """Add an answer to the digest of what was said, without its paging links."""
     content.update(prefix)
@@ -300,10 +310,10 @@ def _read_answers(path: Path, stored: _Stored, only: str | None = None) -> Itera
             if os.fstat(raw.fileno()).st_size != stored.file_bytes:
                 raise _damaged(path, "its size is not that of its receipt")
             source = HashingFile(raw)
-            stream = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
-            for line in io.BufferedReader(stream, _READ_SIZE):
-                if (answer := _answer(path, line, only)) is not None:
-                    yield answer
+            with pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd") as stream:
+                for block, start, end in _lines(path, stream):
+                    if (answer := _answer(path, block, start, end, only)) is not None:
+                        yield answer
             while source.read(_READ_SIZE):  # bytes behind the last frame count as well
                 pass
             if source.digest.hexdigest() != stored.sha256:
@@ -312,19 +322,39 @@ def _read_answers(path: Path, stored: _Stored, only: str | None = None) -> Itera
         raise _damaged(path, error.strerror or "it cannot be decompressed") from error
 
 
-def _answer(path: Path, line: bytes, only: str | None) -> tuple[str, bytes] | None:
+def _lines(path: Path, stream: pa.NativeFile) -> Iterator[tuple[bytes, int, int]]:
+    """Every line as the bytes it stands in and where, without its line break: a page is large, and copied once."""
+    parts: list[bytes] = []
+    while block := stream.read(_READ_SIZE):
+        start = 0
+        while (end := block.find(b"\n", start)) >= 0:
+            if parts:
+                line = b"".join((*parts, block[start:end]))
+                parts = []
+                yield line, 0, len(line)
+            else:
+                yield block, start, end
+            start = end + 1
+        if start < len(block):
+            parts.append(block[start:])
+    if parts:
+        raise _damaged(path, "its last line has no end")
+
+
+def _answer(path: Path, block: bytes, start: int, end: int, only: str | None) -> tuple[str, bytes] | None:
     """Take a line apart without decoding it: the frame around the body is ours and always the same. None for a line of
     another part than `only`, whose body is not copied.
     """
-    end = line.find(b'"', 9)
-    if line.startswith(b'{"part":"') and line.endswith(b"}\n") and end > 0:
-        part, kind = line[9:end].decode("ascii", "replace"), line[end : end + 9]
+    name = start + len(_FRAME)
+    body = block.find(b'"', name, end)
+    if block.startswith(_FRAME, start) and block.endswith(b"}", start, end) and body > 0:
+        part, kind = block[name:body].decode("ascii", "replace"), block[body : body + len(_BODY)]
         if kind in (_BODY, _TEXT) and only is not None and part != only:
             return None
         if kind == _BODY:
-            return part, line[end + 9 : -2]
+            return part, block[body + len(_BODY) : end - 1]
         if kind == _TEXT:
-            text: str = json.loads(line[end + 9 : -2])
+            text: str = json.loads(block[body + len(_TEXT) : end - 1])
             return part, text.encode("utf-8", "surrogatepass")
     raise _damaged(path, "a line is not an answer")
 
