@@ -94,8 +94,9 @@ def parse_date(text: str | None) -> date | None:
 
 
 def parse_count(text: str | None) -> int | None:
-    """A whole number; None for absent, empty, or what is none."""
+    """A whole number; None for absent, empty, what is none, or what no BIGINT holds."""
     try:
-        return int(text) if text else None
+        number = int(text) if text else None
     except ValueError:
         return None
+    return number if number is None or -(1 << 63) <= number < 1 << 63 else None

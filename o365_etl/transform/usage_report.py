@@ -1,9 +1,9 @@
 """Reads Microsoft's mailbox usage report, a CSV text.
 
 It is read by header name: its columns drift (15, 16 or 17), start with a byte order mark and may come in any order. A
-report as Microsoft writes it is taken apart by Arrow; one with anything odd in its form (a short line, a line break
-within quotes) by Python's `csv`, which forgives more and costs six times as much. Both say the same
-(`tests/transform/test_usage_report.py`).
+report as Microsoft writes it is taken apart by Arrow, figures included; one with anything odd in its form or in a
+figure (a short line, a line break within quotes, a number that is none) by Python, which forgives more and costs six
+times as much. Both say the same (`tests/transform/test_usage_report.py`).
 
 What does not live here: whose mailbox it is (`mailboxes`).
 """
@@ -13,22 +13,47 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Mapping
-from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from o365_etl.transform.columns import parse_count, parse_date
 
-UPN, _DELETED, _REFRESHED = "user principal name", "is deleted", "report refresh date"
-_USED, _ITEMS, _QUOTA = "storage used (byte)", "item count", "prohibit send quota (byte)"
-_NAME, _ACTIVE, _ARCHIVE = "display name", "last activity date", "has archive"
-_READ = (UPN, _NAME, _DELETED, _USED, _QUOTA, _ITEMS, _ACTIVE, _ARCHIVE, _REFRESHED)
-# Every variant of the report has these; without one of them it is some other report.
-_REQUIRED = frozenset(_READ) - {_ARCHIVE}
+UPN = "user principal name"
+
+
+def _text(cell: str) -> str | None:
+    return cell or None
+
+
+def _boolean(cell: str) -> bool | None:
+    return _BOOLEANS.get(cell.strip().lower())
+
+
+class _Figure(NamedTuple):
+    """A column of the report: the one of `m365.mailboxes` that it fills, its type, how a cell is read."""
+
+    column: str
+    type: pa.DataType
+    parse: Callable[[str], Any]
+    is_required: bool = True
+
+
+# What stands beside the user name, by the column's head in lower case. Every variant of the report has those that are
+# required; without one of them it is some other report.
+_FIGURES = {
+    "display name": _Figure("display_name", pa.string(), _text),
+    "is deleted": _Figure("is_deleted", pa.bool_(), _boolean),
+    "storage used (byte)": _Figure("storage_used_bytes", pa.int64(), parse_count),
+    "prohibit send quota (byte)": _Figure("prohibit_send_quota_bytes", pa.int64(), parse_count),
+    "item count": _Figure("item_count", pa.int64(), parse_count),
+    "last activity date": _Figure("last_activity_date", pa.date32(), parse_date),
+    "has archive": _Figure("has_archive", pa.bool_(), _boolean, is_required=False),
+    "report refresh date": _Figure("report_refresh_date", pa.date32(), parse_date),
+}
+_REQUIRED = {UPN, *(head for head, figure in _FIGURES.items() if figure.is_required)}
 _BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 
 # What Python takes for the end of a line and Arrow does not, and what the two might read differently.
@@ -40,44 +65,27 @@ _FEW_LINES = 200
 _BLOCK = 1 << 16
 
 
-def _boolean(text: str) -> bool | None:
-    return _BOOLEANS.get(text.strip().lower())
-
-
 class Report(msgspec.Struct, frozen=True):
-    """A usage report: the user name of each row, without blanks around it, and the texts beside it, in the order of
-    `_READ` without the name.
+    """A usage report: the user name of each row, without blanks around it, and what stands beside it, by column of
+    `m365.mailboxes`; a figure that cannot be read is NULL.
     """
 
     names: list[str]
-    texts: tuple[pa.Array | pa.ChunkedArray, ...]
+    figures: dict[str, pa.Array]
 
-    def mailboxes(self) -> tuple[list[str], dict[str, pa.Array | pa.ChunkedArray]]:
-        """The user names in lower case, each once, and what is said of them by column of `m365.mailboxes`; a figure
-        that cannot be read is NULL.
-        """
-        display_name, deleted, used, quota, items, active, archive, refreshed = self.texts
-        figures = {
-            "display_name": pc.if_else(pc.equal(display_name, ""), None, display_name),
-            "is_deleted": _each(deleted, _boolean, pa.bool_()),
-            "storage_used_bytes": _counts(used),
-            "prohibit_send_quota_bytes": _counts(quota),
-            "item_count": _counts(items),
-            "last_activity_date": _each(active, parse_date, pa.date32()),
-            "has_archive": _each(archive, _boolean, pa.bool_()),
-            "report_refresh_date": _each(refreshed, parse_date, pa.date32()),
-        }
+    def mailboxes(self) -> tuple[list[str], dict[str, pa.Array]]:
+        """The user names in lower case, each once, and the figures of each."""
         upns = [name.lower() for name in self.names]
         if len(set(upns)) == len(upns):
-            return upns, figures
-        is_deleted = figures["is_deleted"].to_pylist()
+            return upns, self.figures
+        is_deleted = self.figures["is_deleted"].to_pylist()
         rows: dict[str, int] = {}
         for row, upn in enumerate(upns):
             # A deleted mailbox lingers in the report under the name that a live one has now.
             if upn not in rows or not is_deleted[row] or is_deleted[rows[upn]]:
                 rows[upn] = row
         kept = pa.array(rows.values(), pa.int64())
-        return list(rows), {name: values.take(kept) for name, values in figures.items()}
+        return list(rows), {name: values.take(kept) for name, values in self.figures.items()}
 
 
 def read_report(text: str) -> Report | None:
@@ -88,16 +96,15 @@ def read_report(text: str) -> Report | None:
         columns = _by_python(text)
     if columns is None:
         return None
-    upns, *texts = columns
-    names = [upn.strip() for upn in upns.to_pylist()]
+    names = [upn.strip() if upn else "" for upn in columns.pop(UPN).to_pylist()]
     if not all(names):
         named = pa.array([bool(name) for name in names])
-        names, texts = [name for name in names if name], [column.filter(named) for column in texts]
-    return Report(names, tuple(texts))
+        names, columns = [name for name in names if name], {name: each.filter(named) for name, each in columns.items()}
+    return Report(names, columns)
 
 
-def _by_arrow(text: str) -> list[pa.ChunkedArray] | None:
-    """The columns of `_READ`; None if the text is not as plain as Arrow wants it."""
+def _by_arrow(text: str) -> dict[str, pa.Array] | None:
+    """The user names under `UPN`, and the figures; None if the text is not as plain as Arrow wants it."""
     header, _, body = text.partition("\n")
     if '"' in header or ('"' in body and '"' in _QUOTED.sub("", body)):
         return None
@@ -106,26 +113,34 @@ def _by_arrow(text: str) -> list[pa.ChunkedArray] | None:
     places = _places(header.removesuffix("\r").split(","))
     if places is None:
         return None
-    width = header.count(",") + 1
-    wanted = [str(place) for place in places if place < width]
+    kinds = {UPN: pa.string()} | {head: figure.type for head, figure in _FIGURES.items()}
+    wanted = {str(place): kinds[head] for head, place in places.items()}
     try:
         table = arrow_csv.read_csv(
             pa.py_buffer(body.encode()),
             arrow_csv.ReadOptions(
-                use_threads=False, block_size=_BLOCK, column_names=[str(place) for place in range(width)]
+                use_threads=False,
+                block_size=_BLOCK,
+                column_names=[str(place) for place in range(header.count(",") + 1)],
             ),
             convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted
+                column_types=wanted,
+                include_columns=list(wanted),
+                null_values=[""],
+                strings_can_be_null=True,
+                true_values=["True", "true", "TRUE"],
+                false_values=["False", "false", "FALSE"],
             ),
         )
     except (pa.ArrowInvalid, UnicodeEncodeError):
         return None
-    absent = pa.repeat("", table.num_rows)
-    return [table.column(str(place)) if place < width else absent for place in places]
+    # In one piece each: a report comes in many small ones, and every step after this pays for each of them.
+    found = {head: table.column(str(place)).combine_chunks() for head, place in places.items()}
+    return _by_column(found, table.num_rows)
 
 
-def _by_python(text: str) -> list[pa.Array] | None:
-    """The columns of `_READ`, whatever the form of the text; None if it is no usage report."""
+def _by_python(text: str) -> dict[str, pa.Array] | None:
+    """As `_by_arrow`, whatever the form of the text; None if it is no usage report."""
     try:
         lines = list(csv.reader(text.splitlines(keepends=True)))
     except csv.Error:
@@ -133,35 +148,27 @@ def _by_python(text: str) -> list[pa.Array] | None:
     places = _places(lines[0]) if lines else None
     if places is None:
         return None
-    # A line that is too short lacks its last columns, a report its optional ones: both read an empty cell.
-    absent, pick = len(lines[0]), itemgetter(*places)
-    rows = [pick(line + [""] * (absent + 1 - len(line)) if len(line) <= absent else line) for line in lines[1:]]
-    return [pa.array([row[number] for row in rows], pa.string()) for number in range(len(_READ))]
+    rows = lines[1:]
+    found = {}
+    for head, place in places.items():
+        # A line that is too short reads as if it ended in empty cells.
+        cells = [row[place] if len(row) > place else "" for row in rows]
+        figure = _FIGURES.get(head)
+        found[head] = pa.array([figure.parse(cell) for cell in cells], figure.type) if figure else pa.array(cells)
+    return _by_column(found, len(rows))
 
 
-def _places(header: list[str]) -> list[int] | None:
-    """Where the columns of `_READ` stand, the place behind the last for one that is absent; None if it is no usage
-    report.
-    """
+def _by_column(found: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:
+    figures = {
+        figure.column: found[head] if head in found else pa.nulls(rows, figure.type)
+        for head, figure in _FIGURES.items()
+    }
+    return {UPN: found[UPN], **figures}
+
+
+def _places(header: list[str]) -> dict[str, int] | None:
+    """Where the columns are that are read; None if it is no usage report."""
     names = [name.strip().casefold() for name in header]
     if not _REQUIRED.issubset(names):
         return None
-    return [names.index(name) if name in names else len(names) for name in _READ]
-
-
-def _each(texts: pa.Array | pa.ChunkedArray, parse: Callable[[str], Any], kind: pa.DataType) -> pa.Array:
-    """Texts of which there are few different ones, parsed."""
-    encoded = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    encoded = encoded.dictionary_encode()
-    return pa.array([parse(text) for text in encoded.dictionary.to_pylist()], kind).take(encoded.indices)
-
-
-def _counts(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Whole numbers; NULL for what is none."""
-    filled = pc.if_else(pc.equal(texts, ""), None, texts)
-    if pc.all(pc.ascii_is_decimal(filled)).as_py() is not False:
-        try:
-            return pc.cast(filled, pa.int64())
-        except pa.ArrowInvalid:
-            pass  # larger than any figure can be
-    return pa.array([parse_count(text) for text in texts.to_pylist()], pa.int64())
+    return {head: names.index(head) for head in (UPN, *_FIGURES) if head in names}

@@ -199,3 +199,9 @@ def test_types_come_from_what_the_reader_remembers() -> None:
 def test_without_both_streams_there_is_no_table(missing: str) -> None:
     """What was never read leaves the table as it is."""
     assert "m365.mailboxes" not in frames([LICENSED], certified=STREAMS - {missing})
+
+
+def test_a_figure_larger_than_any_is_null() -> None:
+    """It is no reason to lose the tenant."""
+    (row,) = mailboxes(report({"Storage Used (Byte)": "9223372036854775808", "Item Count": "9223372036854775807"}))
+    assert (row["storage_used_bytes"], row["item_count"]) == (None, 9223372036854775807)

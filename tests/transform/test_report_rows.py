@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -37,12 +38,12 @@ def _body(rows: list[tuple[str, list[str]]], *, last: bool) -> bytes:
     return b"\xef\xbb\xbf" + text.getvalue().encode()
 
 
-def _said(body: bytes) -> list[tuple[str, ...]] | None:
+def _said(body: bytes) -> list[tuple[Any, ...]] | None:
     """The rows as they are read, each with the user's name first."""
     report = read_report(body.decode("utf-8-sig"))
-    return (
-        None if report is None else list(zip(report.names, *(texts.to_pylist() for texts in report.texts), strict=True))
-    )
+    if report is None:
+        return None
+    return list(zip(report.names, *(values.to_pylist() for values in report.figures.values()), strict=True))
 
 
 def _is_wanted(name: str) -> bool:

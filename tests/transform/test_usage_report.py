@@ -35,6 +35,38 @@ def plain(draw: st.DrawFn) -> str:
     return file.getvalue()
 
 
+PLAIN = {head: "12" for head in FULL if head.endswith(("(Byte)", "Count"))}
+PLAIN |= {head: "2026-01-02" for head in FULL if head.endswith("Date")} | {"Is Deleted": "False", "Has Archive": ""}
+NAMES = st.sampled_from(["a@x.example", "A@X.example", "é@x.example", "Berg, Anna", 'say "hi"', "NULL", "007"])
+NUMBERS = st.sampled_from(["", "0", "7", "007", "9223372036854775807", "9223372036854775808", "-5", " 7", "1.5"])
+DAYS = st.sampled_from(["", "2026-01-02", "1999-12-31", " 2026-01-02", "2026-1-2", "0001-01-01"])
+FLAGS = st.sampled_from(["", "True", "False", "TRUE", "false", " True", "1"])
+USUAL = dict.fromkeys(FULL, NAMES)
+USUAL |= {head: NUMBERS for head in FULL if head.endswith(("(Byte)", "Count"))}
+USUAL |= {head: DAYS for head in FULL if head.endswith("Date")} | {"Is Deleted": FLAGS, "Has Archive": FLAGS}
+
+
+@st.composite
+def usual(draw: st.DrawFn) -> str:
+    """A report with what belongs in its columns, nearly always as Microsoft writes it."""
+    heads = draw(st.permutations(FULL))
+    heads = heads if draw(st.booleans()) else [head for head in heads if head != "Has Archive"]
+    first = [draw(st.integers(0, 2)) for _ in heads]  # of each column only some words, so that most are of one kind
+    rows = draw(st.lists(st.just(None), max_size=4))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator=draw(LINE_ENDS))
+    writer.writerow(heads)
+    for _ in rows:
+        cells = [draw(USUAL[head]) for head in heads]
+        writer.writerow(
+            [
+                cell if number == 0 else PLAIN.get(head, cell)
+                for head, number, cell in zip(heads, first, cells, strict=True)
+            ]
+        )
+    return file.getvalue()
+
+
 @st.composite
 def ragged(draw: st.DrawFn) -> str:
     """A report that nobody should write: lines of any length, quotes anywhere."""
@@ -43,13 +75,15 @@ def ragged(draw: st.DrawFn) -> str:
     return draw(LINE_ENDS).join(",".join(row) for row in [names, *rows])
 
 
-def _rows(columns: list[Any] | None) -> list[tuple[str, ...]]:
-    """The rows that have a name; of the others nothing is kept, and a blank line may be one."""
+def _rows(columns: dict[str, pa.Array] | None) -> list[tuple[Any, ...]]:
+    """The rows that have a name, the name first; of the others nothing is kept, and a blank line may be one."""
     assert columns is not None
-    return [row for row in zip(*(column.to_pylist() for column in columns), strict=True) if row[0].strip()]
+    assert next(iter(columns)) == usage_report.UPN
+    rows = zip(*(column.to_pylist() for column in columns.values()), strict=True)
+    return [row for row in rows if (row[0] or "").strip()]
 
 
-@given(plain() | ragged() | st.text(st.sampled_from(ODD), max_size=30))
+@given(usual() | plain() | ragged() | st.text(st.sampled_from(ODD), max_size=30))
 def test_both_ways_read_the_same(text: str) -> None:
     """Whatever Arrow agrees to take apart, Python takes apart alike."""
     quick = usage_report._by_arrow(text)
@@ -57,13 +91,17 @@ def test_both_ways_read_the_same(text: str) -> None:
 
 
 def test_arrow_takes_what_microsoft_writes() -> None:
-    """Commas, doubled quotes, blank lines and no rows at all included; a line break in a name is Python's."""
-    lines = [FULL, ["x"] * 17, ["Berg, Anna"] * 17, ['say "hi"'] * 17]
+    """Commas, doubled quotes, blank lines, empty figures and no rows at all included; a line break in a name, and a
+    number that is none, are Python's.
+    """
+    names = ["x", "Berg, Anna", 'say "hi"']
+    lines = [FULL, *([PLAIN.get(head, name) for head in FULL] for name in names), [""] * len(FULL)]
     file = io.StringIO()
     csv.writer(file).writerows(lines)
     taken = _rows(usage_report._by_arrow(file.getvalue() + "\r\n"))
-    assert [row[0] for row in taken] == ["x", "Berg, Anna", 'say "hi"']
+    assert [row[:3] for row in taken] == [(name, name, False) for name in names]
     assert usage_report._by_arrow(file.getvalue() + ",".join(['"a\nb"'] * 17)) is None
+    assert usage_report._by_arrow(file.getvalue() + ",".join(["none"] * 17)) is None
     long = file.getvalue() + ",".join(["y" * 200_000] * 17)
     assert usage_report._by_arrow(long) is None
     assert read_report(long) is None  # longer than what `csv` allows
@@ -72,17 +110,26 @@ def test_arrow_takes_what_microsoft_writes() -> None:
     assert empty.mailboxes()[0] == []
 
 
-@given(plain())
+@given(usual() | plain())
 def test_figures_are_read_as_one_by_one(text: str) -> None:
     """A column at a time gives what cell by cell gives; of two rows of one name the live one counts, then the last."""
     report = read_report(text)
     assert report is not None
+    heads, *lines = csv.reader(text.splitlines(keepends=True))
     rows: dict[str, tuple[Any, ...]] = {}
-    for name, *cells in zip(report.names, *(texts.to_pylist() for texts in report.texts), strict=True):
-        deleted, archive = ({"true": True, "false": False}.get(cells[n].strip().lower()) for n in (1, 6))
-        counts = [parse_count(cell) for cell in cells[2:5]]
-        row = (cells[0] or None, deleted, *counts, parse_date(cells[5]), archive, parse_date(cells[7]))
-        if (upn := name.lower()) not in rows or not deleted or rows[upn][1]:
+    for line in lines:
+        cells = dict(zip(heads, line, strict=False))
+        deleted, archive = (
+            {"true": True, "false": False}.get(cells.get(head, "").strip().lower())
+            for head in ("Is Deleted", "Has Archive")
+        )
+        counts = [
+            parse_count(cells.get(head)) for head in ("Storage Used (Byte)", "Prohibit Send Quota (Byte)", "Item Count")
+        ]
+        active, refreshed = (parse_date(cells.get(head)) for head in ("Last Activity Date", "Report Refresh Date"))
+        row = (cells.get("Display Name") or None, deleted, *counts, active, archive, refreshed)
+        upn = cells.get("User Principal Name", "").strip().lower()
+        if upn and (upn not in rows or not deleted or rows[upn][1]):
             rows[upn] = row
     names, figures = report.mailboxes()
     found = zip(*(values.to_pylist() for values in figures.values()), strict=True)
