@@ -101,16 +101,18 @@ def user_table(
     held = [held_skus(user) for user in rows]
     selected = SelectedSkus(selection, licenses, catalogue)
     unknown = MailboxType()
-    reasons = [
-        out_of_scope_reason(
-            selection,
-            is_guest=guest,
-            account_enabled=user.account_enabled,
-            mailbox_type=mailbox_types.get(user_id, unknown).type,
-            has_selected_sku=selected.any_of(skus),
-        )
+    grounds = [
+        (guest, user.account_enabled, mailbox_types.get(user_id, unknown).type, selected.any_of(skus))
         for user_id, user, guest, skus in zip(ids, rows, guests, held, strict=True)
     ]
+    # Many users, few different grounds.
+    reason_of = {
+        each: out_of_scope_reason(
+            selection, is_guest=each[0], account_enabled=each[1], mailbox_type=each[2], has_selected_sku=each[3]
+        )
+        for each in set(grounds)
+    }
+    reasons = [reason_of[each] for each in grounds]
     columns: dict[str, Values] = {
         "tenant_id": tenant_id,
         "user_id": ids,
@@ -195,6 +197,8 @@ def assignment_table(
     states: list[AssignmentState | None] = []
     for user_id, user in users.items():
         found = _assignments(user)
+        if not found:
+            continue
         ids += [user_id] * len(found)
         kinds += found
         states += found.values()
@@ -219,14 +223,14 @@ def _name(sku_id: str, licenses: Mapping[str, License], catalogue: Catalogue) ->
 
 def _assignments(user: User) -> dict[tuple[str, str], AssignmentState | None]:
     """Each (product, assigned by) of a user once; a product without any state counts as assigned directly."""
-    found: dict[tuple[str, str], AssignmentState | None] = {
-        (state.sku_id.lower(), (state.assigned_by_group or DIRECT).lower()): state
-        for state in user.license_assignment_states or ()
-        if state.sku_id
-    }
-    if user.assigned_licenses:
-        explained = {sku_id for sku_id, _ in found}
-        for license_ in user.assigned_licenses:
-            if license_.sku_id and (sku_id := license_.sku_id.lower()) not in explained:
-                found[sku_id, DIRECT] = None
+    found: dict[tuple[str, str], AssignmentState | None] = {}
+    explained = []
+    for state in user.license_assignment_states or ():
+        if state.sku_id:
+            sku_id = state.sku_id.lower()
+            explained.append(sku_id)
+            found[sku_id, state.assigned_by_group.lower() if state.assigned_by_group else DIRECT] = state
+    for license_ in user.assigned_licenses or ():
+        if license_.sku_id and (sku_id := license_.sku_id.lower()) not in explained:
+            found[sku_id, DIRECT] = None
     return found
