@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +21,13 @@ from pathlib import Path
 
 import duckdb
 
-from o365_etl.errors import O365EtlError
+from o365_etl.errors import LocalError, O365EtlError
 from o365_etl.slices import slice_in_sql
 from o365_etl.store.disk import create_file, local_errors
 from o365_etl.store.warehouse import WORKING, ArrowRows, Db
 from o365_etl.tables import SCHEMAS, TABLES, Table
+
+log = logging.getLogger(__name__)
 
 # A part for itself costs a search for its rows; a small table is written whole.
 _ROWS_WRITTEN_WHOLE = 20_000
@@ -43,6 +46,18 @@ _BEHIND = {"compare.contacts": "work.contact_sides"}
 
 def build(db: Db, file: Path, before: Path, run_id: str, extra: Mapping[str, ArrowRows]) -> None:
     """Make `file` a copy of every table of the contract, from the copy `before` where that is of use."""
+    try:
+        _build(db, file, before, run_id, extra)
+    except LocalError as error:
+        if error.code != "damaged":
+            raise
+        # Of the copy before or of the warehouse? What is made anew reads nothing but the warehouse.
+        log.warning("the published copy before cannot be used, or the warehouse; the copy is made anew")
+        file.unlink(missing_ok=True)
+        _build(db, file, None, run_id, extra)
+
+
+def _build(db: Db, file: Path, before: Path | None, run_id: str, extra: Mapping[str, ArrowRows]) -> None:
     with _attached(db, file, before) as is_again:
         if is_again:
             _update(db, extra)
@@ -53,9 +68,9 @@ def build(db: Db, file: Path, before: Path, run_id: str, extra: Mapping[str, Arr
 
 
 @contextlib.contextmanager
-def _attached(db: Db, file: Path, before: Path) -> Iterator[bool]:
+def _attached(db: Db, file: Path, before: Path | None) -> Iterator[bool]:
     """`file`, attached as `published`: as `before`, or empty where that is of no use; whether it is the former."""
-    is_again = _copied(db, file, before)
+    is_again = before is not None and _copied(db, file, before)
     if not is_again:
         file.unlink(missing_ok=True)
         _attach(db, file)

@@ -44,6 +44,21 @@ def publish(warehouse: Warehouse, copy: Path, domain: str) -> None:
         published.publish(db, copy, run_id="r1", extra={})
 
 
+def damage(file: Path, table: str) -> None:
+    """Overwrite what a DuckDB file keeps of the rows of a table."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        blocks = connection.execute(
+            f"SELECT DISTINCT block_id FROM pragma_storage_info('{table}') WHERE persistent AND block_id >= 0"
+        ).fetchall()
+        (size,) = connection.execute("SELECT block_size FROM pragma_database_size()").fetchall()[0]
+    assert blocks
+    content = bytearray(file.read_bytes())
+    for (number,) in blocks:
+        start = 3 * 4096 + number * size  # behind the file's heads
+        content[start : start + 4096] = b"\xa5" * 4096
+    file.write_bytes(content)
+
+
 def test_it_holds_every_table_with_its_description(warehouse: Warehouse, copy: Path) -> None:
     """Every table and column of the contract is there, in order, with the contract's words; `about` tells the run."""
     publish(warehouse, copy, "a.example")
@@ -106,6 +121,31 @@ def test_a_publish_that_fails_leaves_the_old_copy(warehouse: Warehouse, copy: Pa
     assert sorted(path.name for path in copy.parent.iterdir()) == ["o365.duckdb", "warehouse.duckdb"]
     publish(warehouse, copy, "new")
     assert published.query(copy, "SELECT domain FROM m365.domains").rows == [("new",)]
+
+
+def test_rows_of_the_copy_that_were_damaged_are_made_anew(
+    warehouse: Warehouse, copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a copy is worth is in the warehouse: a copy whose head can be read, and not its rows, is no obstacle."""
+    publish(warehouse, copy, "old")
+    damage(copy, "main.contents")
+
+    publish(warehouse, copy, "new")
+
+    assert published.query(copy, "SELECT domain FROM m365.domains").rows == [("new",)]
+    assert "made anew" in caplog.text
+
+
+def test_a_damaged_warehouse_is_not_taken_for_a_damaged_copy(warehouse: Warehouse, copy: Path) -> None:
+    """The copy cannot be made anew of it: it is the warehouse that is named, and the copy before stays."""
+    publish(warehouse, copy, "old")
+    damage(warehouse.path, "m365.domains")
+
+    with warehouse.connect() as db, pytest.raises(LocalError, match=r"warehouse\.duckdb is damaged") as caught:
+        published.publish(db, copy, run_id="r2", extra={})
+
+    assert caught.value.code == "damaged"
+    assert published.query(copy, "SELECT domain FROM m365.domains").rows == [("old",)]
 
 
 def test_leftovers_of_a_dead_publish_are_removed(warehouse: Warehouse, copy: Path) -> None:
