@@ -10,7 +10,7 @@ What does not live here: how a table is filled (`transform`, `matching`, `store/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
@@ -30,15 +30,12 @@ _ARROW: Mapping[SqlType, pa.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `values` lists the words a column may hold, where it holds words of ours; `is_distinct` says of a
-    text that it differs from row to row.
-    """
+    """One column. `values` lists the words a column may hold, where it holds words of ours."""
 
     name: str
     type: SqlType
     description: str
     values: tuple[str, ...] = ()
-    is_distinct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +59,12 @@ class Table:
         """The columns in order."""
         return tuple(column.name for column in self.columns)
 
-    def ddl(self, name: str | None = None, *, in_file: bool = True) -> str:
+    def ddl(self, name: str | None = None) -> str:
         """The CREATE TABLE statement. Keys are checked after a load, not by the engine: a delete and an insert of
         the same key in one transaction would fail against a DuckDB index.
-
-        `in_file`: for a file of DuckDB's own, which is told how to pack what differs from row to row. Left to itself it
-        tries every way for every hundred thousand rows, a fifth of the time that packing takes, and ends with this one.
         """
         columns = ", ".join(
-            f'"{column.name}" {column.type}'
-            f"{' NOT NULL' if column.name in self.key else ''}"
-            f"{' USING COMPRESSION fsst' if in_file and column.is_distinct else ''}"
-            for column in self.columns
+            f'"{column.name}" {column.type}{" NOT NULL" if column.name in self.key else ""}' for column in self.columns
         )
         return f"CREATE TABLE IF NOT EXISTS {name or self.full_name} ({columns})"
 
@@ -84,10 +75,6 @@ class Table:
 
 def _text(name: str, description: str, *values: str) -> Column:
     return Column(name, "VARCHAR", description, values)
-
-
-def _distinct(column: Column) -> Column:
-    return replace(column, is_distinct=True)
 
 
 def _flag(name: str, description: str) -> Column:
@@ -139,12 +126,12 @@ _USERS = Table(
     "Every user of every tenant read, also those out of scope (with the reason).",
     (
         TENANT_ID,
-        _distinct(USER_ID),
-        _distinct(UPN),
+        USER_ID,
+        UPN,
         _text("display_name", "Display name."),
         _text("given_name", "First name."),
         _text("surname", "Last name."),
-        _distinct(_text("mail", "Primary e-mail address as Microsoft gives it.")),
+        _text("mail", "Primary e-mail address as Microsoft gives it."),
         _text("job_title", "Job title."),
         _text("department", "Department."),
         _text("company_name", "Company name."),
@@ -161,7 +148,7 @@ _USERS = Table(
         _time("last_sign_in_at", "Last interactive sign-in; NULL if never or not readable (no Entra ID P1)."),
         _flag("in_scope", "Becomes a contact under the selection in force."),
         _text("out_of_scope_reason", "Why not, if not.", *SCOPE_REASONS),
-        _distinct(_text("manage_url", "Opens the user in the tenant's Entra admin center.")),
+        _text("manage_url", "Opens the user in the tenant's Entra admin center."),
         _text("name_key", "Normalised first + last name, as rule full_name compares it; NULL unless both exist."),
     ),
     personal=True,
@@ -174,7 +161,7 @@ _LICENSE_ASSIGNMENTS = Table(
     "Who holds which license, and through what. One product can be assigned twice: directly and by a group.",
     (
         TENANT_ID,
-        _distinct(USER_ID),
+        USER_ID,
         SKU_ID,
         _text("assigned_by", "`direct`, or the id of the assigning group."),
         _text("product_name", "The product's name; the part number or the id if it is not known."),
@@ -209,10 +196,10 @@ _MATCH_CONTACTS = Table(
     "Each user's contact: matched, to be created, ambiguous (a person decides), or why not.",
     (
         TENANT_ID,
-        _distinct(USER_ID),
-        _distinct(UPN),
+        USER_ID,
+        UPN,
         _text("organization_id", "The tenant's organization; NULL if unmatched."),
-        _distinct(_text("contact_id", "The matched contact; NULL unless known.")),
+        _text("contact_id", "The matched contact; NULL unless known."),
         _text(
             "status",
             "Where the match stands.",
@@ -225,7 +212,7 @@ _MATCH_CONTACTS = Table(
         ),
         _text("rule", "The rule that decided, or that found the rivals.", *CONTACT_RULES),
         _text("candidates", "The contacts in question (JSON list of contact ids); NULL if none."),
-        _distinct(_text("evidence", "What the rule saw (JSON object).")),
+        _text("evidence", "What the rule saw (JSON object)."),
     ),
     personal=True,
 )
@@ -295,8 +282,8 @@ _ALL = (
         "Every e-mail address of every user, once, under its strongest kind.",
         (
             TENANT_ID,
-            _distinct(USER_ID),
-            _distinct(_text("address", "The address, normalised (NFKC, case folded, trimmed).")),
+            USER_ID,
+            _text("address", "The address, normalised (NFKC, case folded, trimmed)."),
             _text(
                 "kind",
                 "primary: main SMTP or mail; alias: other SMTP; upn; other: otherMails.",
@@ -315,8 +302,8 @@ _ALL = (
         "Mailboxes from Microsoft's usage report, or one row per user with an Exchange plan where it tells nothing.",
         (
             TENANT_ID,
-            _distinct(_text("user_principal_name", "Sign-in name, lower case, as the report names the mailbox.")),
-            _distinct(_text("user_id", "The user; NULL if the mailbox belongs to nobody in the directory any more.")),
+            _text("user_principal_name", "Sign-in name, lower case, as the report names the mailbox."),
+            _text("user_id", "The user; NULL if the mailbox belongs to nobody in the directory any more."),
             _text("display_name", "Display name."),
             _text("mailbox_type", "user, shared, room, equipment, linked or others; NULL if not known."),
             _text(
@@ -414,7 +401,7 @@ _ALL = (
         ("contact_id",),
         "All contacts in IT Glue.",
         (
-            _distinct(CONTACT_ID),
+            CONTACT_ID,
             ORGANIZATION_ID,
             _text("first_name", "First name."),
             _text("last_name", "Last name."),
@@ -424,7 +411,7 @@ _ALL = (
             _text("sync_owner", "The integration that owns it (an adapter whose sync is true); NULL if none."),
             _time("updated_at", "Last change in IT Glue."),
             _text("name_key", "Normalised first + last name; NULL unless both exist."),
-            _distinct(_text("resource_url", "Opens it in IT Glue.")),
+            _text("resource_url", "Opens it in IT Glue."),
         ),
         personal=True,
     ),
@@ -434,8 +421,8 @@ _ALL = (
         ("contact_id", "address"),
         "The contacts' e-mail addresses.",
         (
-            _distinct(CONTACT_ID),
-            _distinct(_text("address", "The address, normalised (NFKC, case folded, trimmed).")),
+            CONTACT_ID,
+            _text("address", "The address, normalised (NFKC, case folded, trimmed)."),
             ORGANIZATION_ID,
             _flag("is_primary", "The contact's primary address."),
             _text("label", "Label in IT Glue."),
@@ -448,7 +435,7 @@ _ALL = (
         ("contact_id", "number"),
         "The contacts' phone numbers.",
         (
-            _distinct(CONTACT_ID),
+            CONTACT_ID,
             _text("number", "The number as IT Glue holds it."),
             _text("extension", "Extension."),
             _flag("is_primary", "The contact's primary number."),
@@ -653,9 +640,7 @@ _ALL = (
         ("change_id",),
         "The plan: what would be written to IT Glue, and what became of it; a finished change stays for a while.",
         (
-            _distinct(
-                _text("change_id", "Hash of the change's content: the same change has the same id in every plan.")
-            ),
+            _text("change_id", "Hash of the change's content: the same change has the same id in every plan."),
             _text("run_id", "The sync that planned it."),
             TENANT_ID,
             _text("organization_id", "The organization; NULL while it is still to be created."),

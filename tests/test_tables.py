@@ -74,13 +74,3 @@ def test_each_history_follows_its_table() -> None:
 def test_the_documentation_is_up_to_date() -> None:
     """docs/tables.md is what the contract says."""
     assert page() == PAGE.read_text(encoding="utf-8")
-
-
-def test_a_file_is_told_how_to_pack_what_is_distinct() -> None:
-    """A lake takes no such word; in a file it holds for the columns that say so, texts all, and no other."""
-    for table in TABLES.values():
-        assert "COMPRESSION" not in table.ddl(in_file=False)
-        told = [column for column in table.columns if f'"{column.name}" VARCHAR' in table.ddl() and column.is_distinct]
-        assert table.ddl().count("USING COMPRESSION fsst") == len(told)
-        assert told == [column for column in table.columns if column.is_distinct]
-    assert any(column.is_distinct for table in TABLES.values() for column in table.columns)

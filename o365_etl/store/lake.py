@@ -47,8 +47,6 @@ class Lake(Warehouse):
     or the URL of an object store, the same for every process. `data_dir` holds what DuckDB has no memory for.
     """
 
-    _is_file = False
-
     def __init__(self, data_dir: Path, catalog: str, data_path: str, **options: Any) -> None:
         super().__init__(data_dir, **options)
         self._catalog = _parsed(catalog)

@@ -95,8 +95,6 @@ class Warehouse:
     threads takes memory of its own: with eight instead of two the same limit is not enough for the same work.
     """
 
-    _is_file = True
-
     def __init__(self, data_dir: Path, *, memory_limit: str = "400MB") -> None:
         self.data_dir = data_dir
         self.path = data_dir / FILE_NAME
@@ -137,7 +135,7 @@ class Warehouse:
                 db.create_function(name, function)
             if not _is_complete(db):
                 with self._creating():
-                    create_tables(db, in_file=self._is_file)
+                    create_tables(db)
             # The published copy is written through this connection too, and made anew when it has grown.
             db.execute(f"SET max_vacuum_tasks = {_VACUUM_TASKS if self._has_gaps(db) else 0}")
             yield db
@@ -353,10 +351,8 @@ def sql_of(name: str) -> str:
     return resources.files("o365_etl.store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
 
 
-def create_tables(db: Db, *, in_file: bool) -> None:
-    """Create the schemas and tables of the contract, and add the columns that a newer contract has; `in_file` as
-    `Table.ddl` takes it.
-    """
+def create_tables(db: Db) -> None:
+    """Create the schemas and tables of the contract, and add the columns that a newer contract has."""
     if _is_complete(db):
         return
     present = _columns(db)
@@ -370,7 +366,7 @@ def create_tables(db: Db, *, in_file: bool) -> None:
             _drop_table(db, name)
             db.run_file(file)
         for name, table in _stored().items():
-            db.execute(table.ddl(in_file=in_file))
+            db.execute(table.ddl())
             for column in table.columns:
                 if name in present and column.name not in present[name]:
                     db.execute(f'ALTER TABLE {name} ADD COLUMN "{column.name}" {column.type}')
