@@ -13,6 +13,7 @@ from o365_etl.errors import ConfigError
 from o365_etl.graph.discovery import discover
 from o365_etl.graph.model import TenantTarget
 from o365_etl.graph.session import GraphSession
+from o365_etl.pipeline.memory import bulk_work
 from o365_etl.pipeline.quarantining import left_alone
 from o365_etl.pipeline.targets import KNOWN_TENANTS, Known, gathered, is_excluded, names_of
 from o365_etl.pipeline.workspace import Workspace, now
@@ -71,7 +72,7 @@ def plan_shards(
     at = at or now()
     known = _known_tenants(workspace)
     active = [connection for connection in settings.connections if not connection.paused]
-    with GraphSession(settings, threads=settings.limits.threads) as session:
+    with bulk_work(), GraphSession(settings, threads=settings.limits.threads) as session:
         listings = [(connection, discover(session, connection)) for connection in active]
     problems = [found.problem for _, found in listings if found.problem is not None]
     targets, unlisted = gathered(listings, known)
