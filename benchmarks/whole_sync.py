@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.extraction import asked
 from benchmarks.measure import forget_peak, peak_mib, report, side, simulated, table
 
 
@@ -97,7 +98,7 @@ def directly(config: Path) -> dict[str, Any]:
         timed("plan of changes", lambda: changing.plan_changes(workspace, "bench"))
         timed("checks", checks)
         timed("publish", lambda: publishing.publish(workspace, "bench"))
-    requests = sum(receipt.requests for result in results for receipt in result.receipts) + 2 * len(results)
+    requests = asked(results, workspace.settings.limits.threads)
     return {
         "tenants": done.read,
         "failed": done.failed,

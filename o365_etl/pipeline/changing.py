@@ -6,13 +6,14 @@ the queries (`store.plan`), and the writing (`applying`).
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any
+
+import msgspec
 
 from o365_etl.itglue import LICENSE_ASSET_TYPE, USER_ASSET_TYPE
 from o365_etl.pipeline import progress
@@ -308,17 +309,17 @@ def _license_sides(row: Row) -> dict[str, Any]:
         **row,
         "wanted": wanted,
         "found": {name.replace("_", "-"): row[f"found_{name}"] for name in names},
-        "tags_found": json.loads(row["tags_found"]),
+        "tags_found": msgspec.json.decode(row["tags_found"]),
     }
 
 
 def _user_sides(row: Row) -> dict[str, Any]:
     return {
         **row,
-        "wanted": json.loads(row["wanted"]),
-        "found": json.loads(row["found"]),
+        "wanted": msgspec.json.decode(row["wanted"]),
+        "found": msgspec.json.decode(row["found"]),
         "tags_wanted": [row["tag"]],
-        "tags_found": json.loads(row["tags_found"]),
+        "tags_found": msgspec.json.decode(row["tags_found"]),
     }
 
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from json.encoder import encode_basestring
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -65,12 +66,17 @@ class Change:
     def change_id(self) -> str:
         """32 hexadecimal digits over everything but the reason."""
         content = [self.tenant_id, self.organization_id, self.action, self.resource, self.target_id, self.subject_id]
-        return _digest([*content, self.fields_json, self.skipped_because])
+        said = ", ".join([_text(each) for each in (*content, self.fields_json, self.skipped_because)])
+        return hashlib.sha256(f"[{said}]".encode()).hexdigest()[:32]
 
     @cached_property
     def fields_json(self) -> str:
         """`fields` as `sync.changes` shows them, always in the same order."""
-        return _as_json({name: {"old": field.old, "new": field.new} for name, field in sorted(self.fields.items())})
+        said = [
+            f'{encode_basestring(name)}: {{"old": {_text(field.old)}, "new": {_text(field.new)}}}'
+            for name, field in sorted(self.fields.items())
+        ]
+        return f"{{{', '.join(said)}}}"
 
     @classmethod
     def of_row(cls, row: Row) -> Change:
@@ -98,5 +104,10 @@ def filled(fields: Mapping[str, FieldChange]) -> dict[str, FieldChange]:
     return {name: field for name, field in fields.items() if field.new not in (None, "", [])}
 
 
-def _digest(content: list[Any]) -> str:
-    return hashlib.sha256(_as_json(content).encode()).hexdigest()[:32]
+def _text(value: Value) -> str:
+    """A value as `json.dumps` writes it, whose way through an encoder costs a text six times as much."""
+    if value is None:
+        return "null"
+    if type(value) is str:
+        return encode_basestring(value)
+    return f"[{', '.join([_text(each) for each in value])}]" if type(value) is list else _as_json(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -133,3 +135,13 @@ def test_blanks_are_not_written(blank: Any) -> None:
     """A blank never overwrites; nought and False are no blanks."""
     kept = {"active": FieldChange("5", 0), "title": FieldChange(None, "Boss")}
     assert filled({"phone": FieldChange("5", blank), **kept}) == kept
+
+
+@given(CHANGES)
+def test_it_is_written_as_json_dumps_would(change: Change) -> None:
+    """So that a change keeps its id, and a plan its approval, from one version of the program to the next."""
+    fields = {name: {"old": field.old, "new": field.new} for name, field in sorted(change.fields.items())}
+    assert change.fields_json == json.dumps(fields, ensure_ascii=False)
+    names = ("tenant_id", "organization_id", "action", "resource", "target_id", "subject_id")
+    said = [*(getattr(change, name) for name in names), change.fields_json, change.skipped_because]
+    assert change.change_id == hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()[:32]
