@@ -149,8 +149,7 @@ def _people(db: Db, tenant_ids: Sequence[str]) -> Iterator[tuple[str, list[Row],
 
 def _by_organization(db: Db, table: str, organization_ids: Sequence[str]) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = defaultdict(list)
-    found = db.arrow(f"SELECT * FROM {table} WHERE list_contains(?, organization_id)", [list(organization_ids)])
-    for row in found.to_pylist():
+    for row in db.dicts(f"SELECT * FROM {table} WHERE list_contains(?, organization_id)", [list(organization_ids)]):
         groups[row.pop("organization_id")].append(row)
     return groups
 

@@ -78,7 +78,7 @@ def planned_tenants(db: Db) -> list[Row]:
     """Every tenant that something may be planned for: tenant_id, display_name, organization_id, organization_name,
     sync_owner, with_licenses.
     """
-    return _dicts(db.arrow("SELECT * FROM plan_tenants ORDER BY tenant_id"))
+    return db.dicts("SELECT * FROM plan_tenants ORDER BY tenant_id")
 
 
 def portions(db: Db, tenants: Sequence[str], slices: str | None = None) -> Iterator[int]:
@@ -124,9 +124,7 @@ def left_users(db: Db, mark: str) -> list[Row]:
     db.run_file("plan_doubtful", mark=mark)
     db.run_file("plan_leavers")
     db.execute("DROP TABLE user_links")  # a million of them are a quarter of the memory that the rest may use
-    return _dicts(
-        db.arrow("SELECT * FROM left_users WHERE state IS NOT NULL OR contains(coalesce(notes, ''), ?)", [mark])
-    )
+    return db.dicts("SELECT * FROM left_users WHERE state IS NOT NULL OR contains(coalesce(notes, ''), ?)", [mark])
 
 
 def license_rows(db: Db) -> Iterator[Row]:
@@ -271,12 +269,10 @@ def changes(db: Db, states: Sequence[str]) -> Iterator[list[Row]]:
         )
     ]
     for tenant_id in tenants:
-        yield _dicts(
-            db.arrow(
-                f"SELECT * FROM {CHANGES} WHERE list_contains(?, state) AND tenant_id IS NOT DISTINCT FROM ?"
-                " ORDER BY resource, action, subject_id, change_id",
-                [list(states), tenant_id],
-            )
+        yield db.dicts(
+            f"SELECT * FROM {CHANGES} WHERE list_contains(?, state) AND tenant_id IS NOT DISTINCT FROM ?"
+            " ORDER BY resource, action, subject_id, change_id",
+            [list(states), tenant_id],
         )
 
 
@@ -308,12 +304,7 @@ def _find(db: Db, name: str) -> None:
 def _rows_found(db: Db) -> Iterator[Row]:
     """What was found, a part at a time; it must be read to its end before the next thing is looked for."""
     for first in range(0, int(db.scalar("SELECT count(*) FROM found")), ROWS_AT_ONCE):
-        yield from _dicts(db.arrow("SELECT * FROM found WHERE rowid >= ? AND rowid < ?", [first, first + ROWS_AT_ONCE]))
-
-
-def _dicts(table: pa.Table) -> list[Row]:
-    rows: list[Row] = table.to_pylist()
-    return rows
+        yield from db.dicts("SELECT * FROM found WHERE rowid >= ? AND rowid < ?", [first, first + ROWS_AT_ONCE])
 
 
 def _column(name: str, values: Sequence[str]) -> pa.Table:

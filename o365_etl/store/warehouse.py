@@ -203,6 +203,13 @@ class Db:
         with self._errors():
             return self._connection.execute(sql, params).fetchall()
 
+    def dicts(self, sql: str, params: Parameters | None = None) -> list[dict[str, Any]]:
+        """The rows of a SELECT by column name; by way of Arrow they would take nearly twice as long."""
+        with self._errors():
+            found = self._connection.execute(sql, params)
+            names = [name for name, *_ in found.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
     def scalar(self, sql: str, params: Parameters | None = None) -> Any:
         """The first column of the first row; None if there is no row."""
         rows = self.rows(sql, params)
