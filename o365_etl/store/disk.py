@@ -56,13 +56,6 @@ def create_file(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
 
 
-def write_all(descriptor: int, content: bytes | memoryview) -> None:
-    """Write all of it: the system may take a part at a time."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
 def unique_name() -> str:
     """A name that no other writer has, on any machine, and that tells whose it is."""
     return f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -108,7 +101,7 @@ def replace_file(path: Path, content: bytes) -> None:
     try:
         descriptor = create_file(temporary)
         try:
-            write_all(descriptor, content)
+            _write_all(descriptor, content)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -116,3 +109,10 @@ def replace_file(path: Path, content: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _write_all(descriptor: int, content: bytes | memoryview) -> None:
+    """Write all of it: the system may take a part at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
