@@ -22,6 +22,7 @@ from pyarrow import csv as arrow_csv
 from o365_etl.transform.columns import parse_count, parse_date
 
 UPN = "user principal name"
+_BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 
 
 def _text(cell: str) -> str | None:
@@ -32,29 +33,29 @@ def _boolean(cell: str) -> bool | None:
     return _BOOLEANS.get(cell.strip().lower())
 
 
-class _Figure(NamedTuple):
-    """A column of the report: the one of `m365.mailboxes` that it fills, its type, how a cell is read."""
+class _Read(NamedTuple):
+    """A column of the report: what it fills, a column of `m365.mailboxes`; its type, how a cell is read."""
 
-    column: str
+    fills: str
     type: pa.DataType
     parse: Callable[[str], Any]
     is_required: bool = True
 
 
-# What stands beside the user name, by the column's head in lower case. Every variant of the report has those that are
-# required; without one of them it is some other report.
-_FIGURES = {
-    "display name": _Figure("display_name", pa.string(), _text),
-    "is deleted": _Figure("is_deleted", pa.bool_(), _boolean),
-    "storage used (byte)": _Figure("storage_used_bytes", pa.int64(), parse_count),
-    "prohibit send quota (byte)": _Figure("prohibit_send_quota_bytes", pa.int64(), parse_count),
-    "item count": _Figure("item_count", pa.int64(), parse_count),
-    "last activity date": _Figure("last_activity_date", pa.date32(), parse_date),
-    "has archive": _Figure("has_archive", pa.bool_(), _boolean, is_required=False),
-    "report refresh date": _Figure("report_refresh_date", pa.date32(), parse_date),
+# By the column's head in lower case. Every variant of the report has those that are required; without one of them it is
+# some other report. The user name keeps its head: whose mailbox it is is found out later.
+_COLUMNS = {
+    UPN: _Read(UPN, pa.string(), _text),
+    "display name": _Read("display_name", pa.string(), _text),
+    "is deleted": _Read("is_deleted", pa.bool_(), _boolean),
+    "storage used (byte)": _Read("storage_used_bytes", pa.int64(), parse_count),
+    "prohibit send quota (byte)": _Read("prohibit_send_quota_bytes", pa.int64(), parse_count),
+    "item count": _Read("item_count", pa.int64(), parse_count),
+    "last activity date": _Read("last_activity_date", pa.date32(), parse_date),
+    "has archive": _Read("has_archive", pa.bool_(), _boolean, is_required=False),
+    "report refresh date": _Read("report_refresh_date", pa.date32(), parse_date),
 }
-_REQUIRED = {UPN, *(head for head, figure in _FIGURES.items() if figure.is_required)}
-_BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
+_REQUIRED = {head for head, column in _COLUMNS.items() if column.is_required}
 
 # What Python takes for the end of a line and Arrow does not, and what the two might read differently.
 _ODD = "\x00\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff"
@@ -96,7 +97,7 @@ def read_report(text: str) -> Report | None:
         columns = _by_python(text)
     if columns is None:
         return None
-    names = [upn.strip() if upn else "" for upn in columns.pop(UPN).to_pylist()]
+    names = [(upn or "").strip() for upn in columns.pop(UPN).to_pylist()]
     if not all(names):
         named = pa.array([bool(name) for name in names])
         names, columns = [name for name in names if name], {name: each.filter(named) for name, each in columns.items()}
@@ -113,8 +114,7 @@ def _by_arrow(text: str) -> dict[str, pa.Array] | None:
     places = _places(header.removesuffix("\r").split(","))
     if places is None:
         return None
-    kinds = {UPN: pa.string()} | {head: figure.type for head, figure in _FIGURES.items()}
-    wanted = {str(place): kinds[head] for head, place in places.items()}
+    wanted = {str(place): _COLUMNS[head].type for head, place in places.items()}
     try:
         table = arrow_csv.read_csv(
             pa.py_buffer(body.encode()),
@@ -136,7 +136,7 @@ def _by_arrow(text: str) -> dict[str, pa.Array] | None:
         return None
     # In one piece each: a report comes in many small ones, and every step after this pays for each of them.
     found = {head: table.column(str(place)).combine_chunks() for head, place in places.items()}
-    return _by_column(found, table.num_rows)
+    return _named(found, table.num_rows)
 
 
 def _by_python(text: str) -> dict[str, pa.Array] | None:
@@ -151,19 +151,17 @@ def _by_python(text: str) -> dict[str, pa.Array] | None:
     rows = lines[1:]
     found = {}
     for head, place in places.items():
+        parse, kind = _COLUMNS[head].parse, _COLUMNS[head].type
         # A line that is too short reads as if it ended in empty cells.
-        cells = [row[place] if len(row) > place else "" for row in rows]
-        figure = _FIGURES.get(head)
-        found[head] = pa.array([figure.parse(cell) for cell in cells], figure.type) if figure else pa.array(cells)
-    return _by_column(found, len(rows))
+        found[head] = pa.array([parse(row[place] if len(row) > place else "") for row in rows], kind)
+    return _named(found, len(rows))
 
 
-def _by_column(found: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:
-    figures = {
-        figure.column: found[head] if head in found else pa.nulls(rows, figure.type)
-        for head, figure in _FIGURES.items()
+def _named(found: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:
+    """What was found by head, by what it fills; what a report lacks is NULL."""
+    return {
+        column.fills: found[head] if head in found else pa.nulls(rows, column.type) for head, column in _COLUMNS.items()
     }
-    return {UPN: found[UPN], **figures}
 
 
 def _places(header: list[str]) -> dict[str, int] | None:
@@ -171,4 +169,4 @@ def _places(header: list[str]) -> dict[str, int] | None:
     names = [name.strip().casefold() for name in header]
     if not _REQUIRED.issubset(names):
         return None
-    return {head: names.index(head) for head in (UPN, *_FIGURES) if head in names}
+    return {head: names.index(head) for head in _COLUMNS if head in names}
