@@ -36,6 +36,7 @@ __all__ = ["Discovery", "TenantTarget", "discover"]
 T = TypeVar("T")
 _CONTRACTS = "contracts"
 _GDAP = "gdap"
+_ENDS = "ends"
 _GDAP_PERMISSION = "DelegatedAdminRelationship.Read.All"
 _NOT_OURS = (ForbiddenError, NotFoundError, UnsupportedError)
 
@@ -74,26 +75,28 @@ class _Survey:
         self._found: dict[str, _Found] = {}
 
     def result(self) -> Discovery:
-        lists: list[Callable[[], Callable[[], None]]] = [self._read_contracts]
+        reads = {_CONTRACTS: self._read_contracts}
         if has_gdap(self._client.sign_in.connection.cloud):
-            lists += [self._read_gdap, self._read_ends]
+            reads |= {_GDAP: self._read_gdap, _ENDS: self._read_ends}
         # Asked for at the same time, noted one after the other.
-        with ThreadPoolExecutor(len(lists)) as pool:
+        with ThreadPoolExecutor(len(reads)) as pool:
             try:
-                outcomes = list(pool.map(self._attempt, lists))
+                outcomes = dict(zip(reads, pool.map(self._attempt, reads.values()), strict=True))
             except BaseException:  # an interrupt included: threads in a long wait must not hold the program
                 self._clock.stop()
                 raise
-        problems = [outcome for outcome in outcomes[:2] if isinstance(outcome, O365EtlError)]
-        broken = [error for error in problems if not isinstance(error, _NOT_OURS)]
-        if not broken and len(problems) == len(outcomes[:2]):
-            broken = problems
-        for outcome in outcomes:
-            if not isinstance(outcome, O365EtlError):
+        problems: dict[str, O365EtlError] = {}
+        for name, outcome in outcomes.items():
+            if isinstance(outcome, O365EtlError):
+                problems[name] = outcome
+            else:
                 outcome()
         # The end of a relationship is worth a column, but a list of tenants is complete without it.
-        ends = outcomes[2] if len(outcomes) > 2 and not isinstance(outcomes[1], O365EtlError) else None
-        if isinstance(ends, O365EtlError) and not isinstance(ends, _NOT_OURS):
+        ends = problems.pop(_ENDS, None)
+        broken = [error for error in problems.values() if not isinstance(error, _NOT_OURS)]
+        if not broken and len(problems) == len(reads.keys() - {_ENDS}):
+            broken = list(problems.values())
+        if ends is not None and _GDAP not in problems and not isinstance(ends, _NOT_OURS):
             broken.append(ends)
         targets = [self._target(tenant_id, found) for tenant_id, found in self._found.items()]
         return Discovery(targets, not broken, broken[0] if broken else None)
