@@ -34,6 +34,7 @@ from o365_etl.graph.mailboxes import decode_report_settings
 from o365_etl.graph.model import TenantTarget
 from o365_etl.graph.rights import granted, has_usage_reports
 from o365_etl.graph.session import GraphSession
+from o365_etl.graph.sign_in import DOCUMENT
 from o365_etl.graph.transport import Answer, Outgoing, Tally, Transport
 from o365_etl.graph.waiting import Clock, Gate, retry_after
 
@@ -176,7 +177,7 @@ def clock_offset(transport: Transport, connection: Connection, now: Callable[[],
     None if it does not tell. Raises `UnreachableError` or another `TransientError` if nobody answers there. No secret
     is sent.
     """
-    url = f"{connection.authority}/{connection.tenant_id}/v2.0/.well-known/openid-configuration"
+    url = f"{connection.authority}/{connection.tenant_id}{DOCUMENT}"
 
     def read(answer: Answer) -> float | None:
         at = now()

@@ -29,7 +29,8 @@ from o365_etl.graph.credentials import Credential
 from o365_etl.graph.transport import Answer, Outgoing, Tally, Transport
 from o365_etl.graph.waiting import Gate, retry_after
 
-_DOCUMENT = "/v2.0/.well-known/openid-configuration"
+# Behind authority and tenant: where Microsoft tells where one signs in.
+DOCUMENT = "/v2.0/.well-known/openid-configuration"
 _EARLY = 300.0  # seconds before its end at which a token is renewed, as msal does
 
 
@@ -82,8 +83,8 @@ class SignInDocuments:
 
 def _document_of(url: str) -> tuple[str, str]:
     """The authority and the tenant of whom `url` tells; no tenant where it is named otherwise than by its id."""
-    authority, _, tenant = url.removesuffix(_DOCUMENT).rpartition("/")
-    return authority, tenant if url.endswith(_DOCUMENT) and is_guid(tenant) else ""
+    authority, _, tenant = url.removesuffix(DOCUMENT).rpartition("/")
+    return authority, tenant if url.endswith(DOCUMENT) and is_guid(tenant) else ""
 
 
 class SignIn:

@@ -17,7 +17,7 @@ from o365_etl.errors import ConfigError, SignInError, TransientError
 from o365_etl.graph import TenantTarget, read_tenants
 from o365_etl.graph.aadsts import sign_in_error
 from o365_etl.graph.credentials import certificate
-from o365_etl.graph.sign_in import SignInDocuments
+from o365_etl.graph.sign_in import DOCUMENT, SignInDocuments
 from o365_etl.graph.transport import Answer
 from o365_etl.simulator import Fault, SimTenant, stable_id
 from o365_etl.simulator.certificates import prepare
@@ -361,18 +361,10 @@ def test_a_tenant_that_does_not_exist_is_told_by_its_sign_in(rig: Begin) -> None
 @pytest.mark.parametrize(
     ("told", "asked", "is_known"),
     [
-        ("/{one}/v2.0/.well-known/openid-configuration", "/{two}/v2.0/.well-known/openid-configuration", True),
-        (
-            "/{one}/v2.0/.well-known/openid-configuration",
-            "/contoso.example/v2.0/.well-known/openid-configuration",
-            False,
-        ),
-        (
-            "/contoso.example/v2.0/.well-known/openid-configuration",
-            "/{two}/v2.0/.well-known/openid-configuration",
-            False,
-        ),
-        ("/other/{one}/v2.0/.well-known/openid-configuration", "/{two}/v2.0/.well-known/openid-configuration", False),
+        (f"/{{one}}{DOCUMENT}", f"/{{two}}{DOCUMENT}", True),
+        (f"/{{one}}{DOCUMENT}", f"/contoso.example{DOCUMENT}", False),
+        (f"/contoso.example{DOCUMENT}", f"/{{two}}{DOCUMENT}", False),
+        (f"/other/{{one}}{DOCUMENT}", f"/{{two}}{DOCUMENT}", False),
         ("/{one}/discovery/instance", "/{two}/discovery/instance", False),
     ],
 )
@@ -393,7 +385,7 @@ def test_only_what_differs_by_the_tenants_id_is_made_of_another(told: str, asked
 
 def test_a_document_that_does_not_name_its_tenant_is_not_passed_on() -> None:
     """Nothing in it could be put in the other's place."""
-    url = "https://login.example/{}/v2.0/.well-known/openid-configuration"
+    url = f"https://login.example/{{}}{DOCUMENT}"
     documents = SignInDocuments()
     documents.keep(url.format(stable_id("one")), Answer(200, {}, b'{"token_endpoint":"https://x.example/t"}', ""))
     assert documents.get(url.format(stable_id("two"))) is None
