@@ -107,10 +107,10 @@ def user_table(
     ]
     # Many users, few different grounds.
     reason_of = {
-        each: out_of_scope_reason(
-            selection, is_guest=each[0], account_enabled=each[1], mailbox_type=each[2], has_selected_sku=each[3]
+        (guest, enabled, kind, has_sku): out_of_scope_reason(
+            selection, is_guest=guest, account_enabled=enabled, mailbox_type=kind, has_selected_sku=has_sku
         )
-        for each in set(grounds)
+        for guest, enabled, kind, has_sku in set(grounds)
     }
     reasons = [reason_of[each] for each in grounds]
     columns: dict[str, Values] = {
@@ -197,8 +197,6 @@ def assignment_table(
     states: list[AssignmentState | None] = []
     for user_id, user in users.items():
         found = _assignments(user)
-        if not found:
-            continue
         ids += [user_id] * len(found)
         kinds += found
         states += found.values()
