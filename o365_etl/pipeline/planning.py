@@ -72,6 +72,7 @@ def plan_shards(
     at = at or now()
     known = _known_tenants(workspace)
     active = [connection for connection in settings.connections if not connection.paused]
+    # The threads that list tenants share the heap of those that will read them.
     with bulk_work(), GraphSession(settings, threads=settings.limits.threads) as session:
         listings = [(connection, discover(session, connection)) for connection in active]
     problems = [found.problem for _, found in listings if found.problem is not None]
@@ -103,7 +104,7 @@ def plan_shards(
 
 def _known_tenants(workspace: Workspace) -> dict[str, Known]:
     with workspace.tables() as db:
-        return {row["tenant_id"]: row for row in db.arrow(KNOWN_TENANTS).to_pylist()}
+        return {row["tenant_id"]: row for row in db.dicts(KNOWN_TENANTS)}
 
 
 def _refuse_paused(settings: Settings, tenants: Sequence[str], known: dict[str, Known]) -> None:
